@@ -1,0 +1,60 @@
+"""Which artifact to use on each target: the fastest that passed its gates, by measurement."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from edgekit.evaluate.statistics import speedup
+from edgekit.record import Artifact, Measurement
+
+#: From the most precise; a tie in speed goes to the earlier.
+_PRECISION = ("fp32", "fp16", "bf16", "int8")
+
+
+def recommend(artifacts: Sequence[Artifact], measurements: Sequence[Measurement]) -> list[Artifact]:
+    """Mark the artifact to use on each target, and say of each why it is or is not the one."""
+    times = {
+        one.name: [
+            list(m.samples)
+            for m in measurements
+            if m.artifact == one.name and m.metric == "latency_s" and m.samples is not None
+        ]
+        for one in artifacts
+    }
+    chosen: dict[str, Artifact] = {}
+    for one in sorted(artifacts, key=_precise_first):
+        if one.runtime == "torch_eager" or one.status != "accepted" or not times[one.name]:
+            continue
+        best = chosen.get(one.target)
+        # Faster means that the interval of the ratio leaves 1 out; anything else is a tie.
+        if best is None or speedup(times[best.name], times[one.name])[1] > 1:
+            chosen[one.target] = one
+    return [_advise(one, chosen.get(one.target), times) for one in artifacts]
+
+
+def _advise(one: Artifact, best: Artifact | None, times: dict[str, list[list[float]]]) -> Artifact:
+    if one.runtime == "torch_eager":
+        return one
+    if best is None:
+        text = f"not recommended: {one.status}" if one.status != "accepted" else "not measured"
+        return one.model_copy(update={"advice": text})
+    if one.name == best.name:
+        return one.model_copy(update={"recommended": True, "advice": "the fastest on its target that passed"})
+    if one.status != "accepted":
+        return one.model_copy(update={"advice": f"not recommended: {one.status}"})
+    if not times[one.name]:
+        return one.model_copy(update={"advice": "not recommended: not measured"})
+    ratio, low, high = speedup(times[best.name], times[one.name])
+    if low <= 1 <= high:
+        text = f"not recommended: as fast as {best.name} within the noise, and less precise"
+        if _precise_first(one) < _precise_first(best):
+            text = f"not recommended: as fast as {best.name} within the noise"
+    elif ratio < 1:
+        text = f"not recommended: {1 / ratio:.2f} times slower than {best.name}"
+    else:
+        text = f"not recommended: {best.name} is as fast within the noise"
+    return one.model_copy(update={"advice": text})
+
+
+def _precise_first(one: Artifact) -> int:
+    return _PRECISION.index(one.precision_requested) if one.precision_requested in _PRECISION else len(_PRECISION)

@@ -1,0 +1,179 @@
+"""The command line. Heavy modules are imported by the command that needs them."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+from rich.console import Console
+
+from edgekit.errors import EdgekitError
+
+if TYPE_CHECKING:
+    from edgekit.record import Record
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help=(
+        "Compress a trained medical-imaging model, check the exported files, measure and report them.\n\n"
+        "Exit codes: 0 done, 2 bad input, 3 a gate rejected an artifact, 4 something needed is missing, "
+        "5 a device or process failed, 1 a defect of edgekit."
+    ),
+)
+Module = Annotated[
+    str | None,
+    typer.Option(help="package.module:callable that builds your network, for 'architecture: module'. Its code runs."),
+]
+
+
+def _console() -> Console:
+    return Console(stderr=False, width=None if sys.stdout.isatty() else 120)
+
+
+@app.command()
+def compress(
+    recipe: Annotated[Path, typer.Argument(help="a recipe file, such as recipes/quickstart.yaml")],
+    out: Annotated[Path | None, typer.Option(help="folder of the run; runs/NAME when absent")] = None,
+    module: Module = None,
+) -> None:
+    """Run a recipe: passes, export, checks, evaluation, measurement, record and checklist."""
+    from edgekit import recipe as recipes
+    from edgekit.runtimes import support
+
+    support.no_telemetry()
+    loaded, targets = recipes.load(recipe)
+    from edgekit.pipeline import Run, exit_code
+    from edgekit.progress import Reporter
+
+    console = _console()
+    codes = []
+    for one in loaded:
+        folder = (out / one.name if len(loaded) > 1 else out) if out else Path("runs") / one.name
+        command = "edgekit " + shlex.join(["compress", str(recipe), "--out", str(out or folder)])
+        record = Run(one, targets, folder, module, Reporter(console)).execute(command)
+        _show(console, record, folder)
+        codes.append(exit_code(record))
+    raise typer.Exit(max(codes))
+
+
+@app.command()
+def bench(
+    target: Annotated[str, typer.Option(help="the target whose artifacts are measured again")],
+    run: Annotated[Path | None, typer.Option(help="folder of the run; the newest under runs/ when absent")] = None,
+    module: Module = None,
+) -> None:
+    """Measure the artifacts of a run again, and add the samples to its record."""
+    from edgekit.runtimes import support
+
+    support.no_telemetry()
+    from edgekit.progress import Reporter
+    from edgekit.rebench import newest_run, rebench
+
+    console = _console()
+    folder = run or newest_run(Path("runs"))
+    record = rebench(folder, target, module, Reporter(console))
+    _show(console, record, folder)
+
+
+@app.command()
+def report(
+    record: Annotated[Path, typer.Argument(help="record.json, or the folder that holds it")],
+    out: Annotated[Path | None, typer.Option(help="folder to write into; beside the record when absent")] = None,
+) -> None:
+    """Write the checklist and its pictures again, from the record alone."""
+    from edgekit import record as records
+    from edgekit import report as reports
+
+    console = _console()
+    loaded = records.read(record)
+    folder = out or (record if record.is_dir() else record.parent)
+    for path in reports.write(loaded, folder):
+        console.print(str(path), highlight=False, soft_wrap=True)
+
+
+@app.command()
+def targets() -> None:
+    """List the targets: which can run here, and what the others lack."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    from edgekit import runtimes
+    from edgekit import target as known
+
+    table = Table("target", "runtime", "precisions", "export here", "run here", title="targets")
+    for name in known.available():
+        one = known.load(name)
+        runtime = runtimes.get(one.runtime)
+        lacks = runtime.cannot_export(one), runtime.cannot_run(one)
+        table.add_row(name, one.runtime, ", ".join(one.precisions), *(escape(reason or "yes") for reason in lacks))
+    _console().print(table)
+
+
+@app.command()
+def models(
+    search: Annotated[str, typer.Argument(help="part of a name")] = "",
+) -> None:
+    """List the architectures that a recipe can name."""
+    from edgekit import zoo
+
+    found = [name for name in zoo.names() if search in name]
+    for name in found:
+        typer.echo(name)
+    if not found:
+        raise EdgekitError(f"no architecture's name holds '{search}'", remedy="'edgekit models' lists all")
+
+
+@app.command()
+def schema(
+    kind: Annotated[Literal["recipe", "target"], typer.Argument(help="which file")],
+) -> None:
+    """Print the JSON Schema of a recipe or target file, for editors."""
+    if kind == "recipe":
+        from pydantic import TypeAdapter
+
+        from edgekit.recipe import Recipe, Study
+
+        found = TypeAdapter(Recipe | Study).json_schema()
+    else:
+        from edgekit.target import Target
+
+        found = Target.model_json_schema()
+    typer.echo(json.dumps(found, indent=1))
+
+
+def _show(console: Console, record: Record, folder: Path) -> None:
+    from edgekit import report as reports
+
+    console.print(reports.table(record))
+    for line in reports.summary_lines(record):
+        console.print(line, highlight=False, soft_wrap=True, markup=False)
+    for name in ("checklist.md", "record.json", "pictures", "artifacts", "rejected"):
+        path = folder / name
+        if path.exists():
+            console.print(f"  {path}", highlight=False, soft_wrap=True)
+
+
+def main() -> None:
+    """Run the command line; every error that edgekit knows ends in one message and its exit code."""
+    try:
+        app()
+    except EdgekitError as error:
+        # Not through rich: the message may hold brackets, and its lines must stay whole for editors and grep.
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        print("interrupted; finished stages are kept, run the same command to go on", file=sys.stderr)
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.exit(0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,107 @@
+"""One split, decoded and resized, as arrays on the disk."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.lib.format import write_array_header_1_0
+from numpy.typing import NDArray
+
+from edgekit.data import preprocess
+from edgekit.data.base import Dataset, Preprocessing, Split
+from edgekit.data.splits import image_hash
+from edgekit.errors import InputError
+
+_BLOCK = 64
+
+
+def write_split(
+    dataset: Dataset, name: str, split: Split, spec: Preprocessing, folder: Path, report: Callable[[float], None]
+) -> tuple[list[str], dict[str, Any]]:
+    """Write ``<name>_images.npy``, ``_labels.npy``, ``_ids.json`` and, where there are masks, ``_masks.npy``.
+
+    Args:
+        dataset: what the split belongs to.
+        name: of the split.
+        split: its images and labels.
+        spec: the recipe's ``input``.
+        folder: where the files go.
+        report: called with the fraction of this split that is done, 0 to 1.
+
+    Returns:
+        ``image_hash`` of every image as it was before resizing, and the split's part of the summary.
+
+    Raises:
+        InputError: an image or mask cannot be decoded, or a mask does not fit its image.
+    """
+    height, width = spec.size
+    hashes = [""] * split.count
+    sizes: list[tuple[int, ...]] = [()] * split.count
+    content = hashlib.sha256()
+    labels = np.asarray(split.labels, dtype=np.int64)
+    with (
+        _create(folder / f"{name}_images.npy", (split.count, height, width, spec.channels)) as image_file,
+        _create(folder / f"{name}_masks.npy", (split.count, height, width))
+        if split.mask
+        else nullcontext() as mask_file,
+        # Decoding and resizing release Python's lock, so threads help.
+        ThreadPoolExecutor(min(os.cpu_count() or 1, 8)) as pool,
+    ):
+
+        def one(index: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
+            image = split.image(index)
+            hashes[index], sizes[index] = image_hash(image), image.shape
+            mask = None if split.mask is None else split.mask(index)
+            if mask is not None and mask.shape != image.shape[:2]:
+                raise InputError(
+                    f"the mask of {split.ids[index]} is {_by(mask.shape)}, its image {_by(image.shape)}",
+                    where=dataset.name,
+                    remedy="give the mask the size of its image",
+                )
+            return preprocess.apply(image, spec), None if mask is None else preprocess.apply_to_mask(mask, spec)
+
+        for start in range(0, split.count, _BLOCK):
+            end = min(start + _BLOCK, split.count)
+            for pixels, mask in pool.map(one, range(start, end)):
+                content.update(pixels.data)
+                image_file.write(pixels.data)
+                if mask_file is not None and mask is not None:
+                    mask_file.write(mask.data)
+            report(end / split.count)
+    content.update(labels.data)
+    np.save(folder / f"{name}_labels.npy", labels)
+    (folder / f"{name}_ids.json").write_text(json.dumps(split.ids), encoding="utf-8")
+    counts = np.bincount(labels, minlength=len(dataset.classes))
+    smallest, largest = min(sizes, key=_area), max(sizes, key=_area)
+    return hashes, {
+        "count": split.count,
+        "class_counts": {label: int(n) for label, n in zip(dataset.classes, counts, strict=True)},
+        "groups": len(set(split.groups)) if split.groups is not None else None,
+        "image_sha256": content.hexdigest(),
+        "source_size": {"min": list(smallest), "max": list(largest)},
+        "masks": split.mask is not None,
+    }
+
+
+def _create(path: Path, shape: tuple[int, ...]) -> BinaryIO:
+    """An npy file of ``uint8`` with its header written; the pixels follow in order."""
+    # Not a memory map: writing to one on a full disk kills the process instead of raising an error.
+    file = path.open("wb")
+    write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
+    return file
+
+
+def _area(shape: tuple[int, ...]) -> int:
+    return shape[0] * shape[1]
+
+
+def _by(shape: tuple[int, ...]) -> str:
+    return "x".join(str(side) for side in shape[:2])

@@ -1,0 +1,71 @@
+"""Figures of a classifier under many weightings of its images at once, which is what a bootstrap is.
+
+A resample of n images is a row of n counts; the point value is the row of ones. Each function takes weights
+``[b, n]`` and returns ``[b]``, so b resamples cost a few matrix products and no loop over images.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+#: Numbers in one block of weights: 32 MiB, so that 100,000 resamples of a large test split fit any machine.
+_BLOCK = 4_000_000
+
+
+def resamples(images: int, count: int, seed: int) -> Iterator[Floats]:
+    """Blocks ``[b, images]`` of the counts of ``count`` resamples with replacement; the same for the same seed."""
+    rng = np.random.default_rng(seed)
+    rows = max(1, _BLOCK // images)
+    for start in range(0, count, rows):
+        b = min(rows, count - start)
+        drawn = rng.integers(0, images, (b, images))
+        flat = drawn + np.arange(b)[:, None] * images
+        yield np.bincount(flat.ravel(), minlength=b * images).reshape(b, images).astype(np.float64)
+
+
+def mean(weights: Floats, values: Floats) -> Floats:
+    """Weighted mean of ``values`` ``[n]``."""
+    average: Floats = (weights @ values) / weights.sum(axis=1)
+    return average
+
+
+def share(weights: Floats, hits: NDArray[np.bool_], among: NDArray[np.bool_]) -> Floats:
+    """Weighted share of ``hits`` among the images ``among``; NaN where none of these was drawn."""
+    total = weights @ among.astype(np.float64)
+    found = weights @ (hits & among).astype(np.float64)
+    ratio: Floats = np.divide(found, total, out=np.full(total.shape, np.nan), where=total > 0)
+    return ratio
+
+
+def calibration_error(weights: Floats, index: NDArray[np.intp], gap: Floats, bins: int) -> Floats:
+    """Expected calibration error from each image's bin ``[n]`` and its correct - confidence ``[n]``."""
+    spread = np.zeros((index.size, bins))
+    spread[np.arange(index.size), index] = gap
+    error: Floats = np.abs(weights @ spread).sum(axis=1) / weights.sum(axis=1)
+    return error
+
+
+def auc(weights: Floats, scores: Floats, positive: NDArray[np.bool_]) -> Floats:
+    """Area under the ROC curve: probability that a positive image scores above a negative one, ties as half.
+
+    NaN where no positive or no negative image was drawn.
+    """
+    order = np.argsort(scores, kind="stable")
+    ordered = scores[order]
+    first = np.searchsorted(ordered, ordered, side="left")
+    last = np.searchsorted(ordered, ordered, side="right")
+    drawn = weights[:, order]
+    is_positive = positive[order]
+    # below[:, i]: weight of the negative images among the i with the smallest scores.
+    below = np.zeros((weights.shape[0], scores.size + 1))
+    np.cumsum(drawn * ~is_positive, axis=1, out=below[:, 1:])
+    wins = (below[:, first[is_positive]] + below[:, last[is_positive]]) / 2.0
+    positives = drawn[:, is_positive]
+    pairs = positives.sum(axis=1) * below[:, -1]
+    won = (positives * wins).sum(axis=1)
+    area: Floats = np.divide(won, pairs, out=np.full(pairs.shape, np.nan), where=pairs > 0)
+    return area

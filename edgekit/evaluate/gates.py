@@ -1,0 +1,113 @@
+"""The rules that an artifact must keep before it leaves the pipeline, each with its explanation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from edgekit.record import Gate, Measurement
+
+if TYPE_CHECKING:
+    from edgekit.evaluate.parity import Parity
+    from edgekit.recipe import Gates
+
+#: Precisions whose rounding moves logits by more than the float gate allows, on every correct export.
+REDUCED = frozenset({"bf16", "fp16", "int8"})
+
+
+def check(
+    artifact_name: str,
+    precision: str,
+    parity: Parity,
+    measurements_of_artifact: Iterable[Measurement],
+    measurements_of_source: Iterable[Measurement],
+    gates: Gates,
+    trained: bool,
+) -> list[Gate]:
+    """Judge one artifact.
+
+    FP32 must keep the source's logits (``float_max_relative_difference``) and classes
+    (``float_min_agreement``). INT8, BF16 and FP16 are judged by what they answer, not by their logits: classes
+    (``int8_min_agreement``) and accuracy. The accuracy drop is a gate for every artifact of a trained model.
+
+    With random weights the best two classes differ by less than any rounding, so a reduced precision is then
+    not judged by its classes: the agreement is reported in a gate without a limit, and only logits that are
+    not finite, or of the wrong shape, reject it.
+
+    Args:
+        artifact_name: its name in the record.
+        precision: the one executed, or the one requested where the runtime cannot tell. Anything unknown is
+            judged as FP32.
+        parity: from ``parity.compare`` on the same images.
+        measurements_of_artifact: of ``classification.evaluate``; those of other artifacts are left aside.
+        measurements_of_source: the same for the source.
+        gates: the recipe's limits.
+        trained: whether the weights mean anything.
+
+    Returns:
+        One ``Gate`` a rule, in the order ``parity/logits`` (FP32 only), ``parity/agreement``, ``accuracy_drop``.
+    """
+    reduced = precision in REDUCED
+    rows: list[Gate] = []
+    if not reduced:
+        rows.append(_logits(artifact_name, parity, gates.float_max_relative_difference))
+    limit = gates.int8_min_agreement if reduced else gates.float_min_agreement
+    rows.append(_agreement(artifact_name, parity, limit if trained or not reduced else None))
+    if trained:
+        before = _accuracy(measurements_of_source, None)
+        after = _accuracy(measurements_of_artifact, artifact_name)
+        rows.append(_drop(artifact_name, before, after, gates.max_accuracy_drop))
+    return rows
+
+
+def _logits(artifact: str, parity: Parity, limit: float) -> Gate:
+    value = parity.relative
+    if value is None:
+        text = f"the logits could not be compared: {parity.problem}"
+    else:
+        text = f"logits differ by {value:.1e} of the largest logit on {parity.images} images; allowed {limit:.1e}"
+    passed = value is not None and value <= limit
+    return Gate(artifact=artifact, name="parity/logits", limit=limit, value=value, passed=passed, explanation=text)
+
+
+def _agreement(artifact: str, parity: Parity, limit: float | None) -> Gate:
+    value = parity.argmax_agreement
+    if value is None:
+        passed, text = False, f"the classes could not be compared: {parity.problem}"
+    else:
+        same = f"the same class as the source on {value:.1%} of {parity.images} images"
+        if limit is None:
+            passed, text = True, f"{same}; not judged, since the weights are random and the classes mean nothing"
+        else:
+            passed, text = value >= limit, f"{same}; at least {limit:.1%} required"
+    return Gate(
+        artifact=artifact, name="parity/agreement", limit=limit, value=value, passed=passed, explanation=text
+    )
+
+
+def _drop(artifact: str, before: float | str, after: float | str, limit: float) -> Gate:
+    value: float | None = None
+    passed = False
+    if isinstance(before, str):
+        text = f"the accuracy of the source was not measured: {before}"
+    elif isinstance(after, str):
+        text = f"the accuracy of the artifact was not measured: {after}"
+    else:
+        # Both are counts divided by the number of images; without this, 0.85 - 0.84 would exceed 0.01.
+        value = round(before - after, 12)
+        passed = value <= limit
+        moved = f"{value * 100:.2f} points lower than" if value > 0 else f"{-value * 100:.2f} points above"
+        text = (
+            f"accuracy {after:.2%} is {moved if value else 'equal to'} the source's {before:.2%}; "
+            f"a drop of at most {limit * 100:.2f} points is allowed"
+        )
+    return Gate(artifact=artifact, name="accuracy_drop", limit=limit, value=value, passed=passed, explanation=text)
+
+
+def _accuracy(measurements: Iterable[Measurement], artifact: str | None) -> float | str:
+    """The newest accuracy, or why there is none."""
+    found: float | str = "no such figure in the record"
+    for one in measurements:
+        if one.metric == "accuracy" and artifact in (None, one.artifact):
+            found = one.samples[0] if one.samples is not None else str(one.not_measured_reason)
+    return found

@@ -1,0 +1,249 @@
+"""Latency and memory of one artifact, each time in a fresh process, and the measurements made of them.
+
+The caller takes the artifacts in turn, one process of each a round, so that a change of the machine's speed
+meets them all.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
+
+from edgekit.errors import DeviceError
+from edgekit.measure.protocol import Request, WorkerResult
+from edgekit.record import Measurement
+from edgekit.store import PACKAGE
+from edgekit.target import Precision, Target
+
+if TYPE_CHECKING:
+    from edgekit.recipe import Benchmark
+
+#: Libraries that would otherwise send usage data or look for newer versions when they are loaded.
+OFFLINE = {"HF_HUB_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1", "DO_NOT_TRACK": "1"}
+_LINES = 5  # of the child's standard error, in the message of an error
+_SCOPE = "inference only: input and output in memory, call to return; preprocessing excluded"
+
+
+@dataclass(frozen=True)
+class Job:
+    """One artifact to measure.
+
+    Attributes:
+        artifact: its name in the record.
+        runtime: the name of the runtime that loads it.
+        path: its file or folder.
+        target: the target; threads, device, options and energy meter count.
+        precision: the one requested.
+        inputs: .npy of preprocessed images, float32 ``[k, C, H, W]``.
+    """
+
+    artifact: str
+    runtime: str
+    path: Path
+    target: Target
+    precision: Precision
+    inputs: Path
+
+
+def run_once(job: Job, warmup: int, runs: int, timeout_s: float) -> WorkerResult:
+    """Measure ``job`` once, in a process of its own.
+
+    Args:
+        job: the artifact.
+        warmup: runs before the timed ones.
+        runs: timed runs.
+        timeout_s: seconds after which the process is ended.
+
+    Raises:
+        DeviceError: it failed, died or took too long; with the last lines that it wrote.
+    """
+    request = Request(
+        runtime=job.runtime,
+        path=job.path.resolve(),
+        target=job.target,
+        precision=job.precision,
+        inputs=job.inputs.resolve(),
+        warmup=warmup,
+        runs=runs,
+    )
+    with tempfile.TemporaryDirectory(prefix="edgekit-measure-") as folder:
+        question, answer = Path(folder) / "request.json", Path(folder) / "result.json"
+        question.write_text(request.model_dump_json(), encoding="utf-8")
+        # -P: a file of the user's working folder, such as 'json.py', must not take the place of a module.
+        command = [sys.executable, "-P", "-m", "edgekit.measure.worker", str(question), str(answer)]
+        try:
+            done = subprocess.run(
+                command,
+                env=_environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                timeout=timeout_s,
+                check=False,
+            )
+        except subprocess.TimeoutExpired as error:
+            raise _failure(job, f"took longer than {timeout_s:g} s and was ended", error.stderr) from None
+        except OSError as error:
+            raise DeviceError(f"the measuring process could not be started: {error}", where=job.artifact) from None
+        return _result(job, answer, done)
+
+
+def _environment() -> dict[str, str]:
+    """This process's environment, without telemetry, and with the checkout that this process runs from.
+
+    Thread counts are left as they are: they come from the target, through the runtime.
+    """
+    env = {**os.environ, **OFFLINE}
+    checkout = PACKAGE.parent
+    if (checkout / "pyproject.toml").exists():
+        env["PYTHONPATH"] = os.pathsep.join(filter(None, (str(checkout), env.get("PYTHONPATH"))))
+    return env
+
+
+def _result(job: Job, answer: Path, done: subprocess.CompletedProcess[bytes]) -> WorkerResult:
+    try:
+        text = answer.read_text(encoding="utf-8")
+    except OSError:
+        code = done.returncode
+        how = f"was ended by {_signal(-code)}" if code < 0 else f"ended with exit code {code}"
+        raise _failure(job, f"{how} and gave no result", done.stderr) from None
+    if done.returncode != 0:
+        raise _failure(job, str(json.loads(text).get("error")), b"")
+    try:
+        return WorkerResult.model_validate_json(text)
+    except ValidationError as error:
+        raise _failure(job, f"gave a result that is not valid: {error.errors()[0]['msg']}", done.stderr) from None
+
+
+def _signal(number: int) -> str:
+    try:
+        name = signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+    return f"{name} (often: out of memory)" if name == "SIGKILL" else name
+
+
+def _failure(job: Job, problem: str, stderr: bytes | None) -> DeviceError:
+    lines = (stderr or b"").decode(errors="replace").strip().splitlines()[-_LINES:]
+    said = "; it wrote last: " + " | ".join(line.strip() for line in lines) if lines else ""
+    return DeviceError(
+        f"the process that measured it: {problem}{said}",
+        where=job.artifact,
+        remedy="the artifact is reported as failed; run 'edgekit bench' to measure it again",
+    )
+
+
+def measurements(job: Job, results: Sequence[WorkerResult], benchmark: Benchmark) -> list[Measurement]:
+    """What ``results``, one a process and in their order, say of one artifact.
+
+    Returns:
+        ``latency_s`` once a process, with all its samples; then ``load_s``, ``first_inference_s``,
+        ``peak_rss_bytes``, ``runtime_rss_bytes`` and ``energy_j``, each with one sample a process.
+
+    Raises:
+        DeviceError: there are no results.
+    """
+    if not results:
+        raise DeviceError("no process gave a result", where=job.artifact)
+    rows = [_latency(job, index, one, len(results), benchmark) for index, one in enumerate(results)]
+    for metric, unit, method, pick in _SINGLE:
+        rows.append(
+            Measurement(
+                artifact=job.artifact,
+                metric=metric,
+                unit=unit,
+                samples=tuple(pick(one) for one in results),
+                method=method,
+                conditions={**_shared(job, results[0]), "processes": len(results)},
+            )
+        )
+    return [*rows, _energy(job, results)]
+
+
+_SINGLE: tuple[tuple[str, str, str, Callable[[WorkerResult], float]], ...] = (
+    (
+        "load_s",
+        "s",
+        "import of the runtime and loading of the artifact in a fresh process, files possibly in the page cache",
+        lambda one: one.load_s,
+    ),
+    ("first_inference_s", "s", "wall time of the first inference after loading", lambda one: one.first_s),
+    (
+        "peak_rss_bytes",
+        "byte",
+        "highest resident memory of the process (VmHWM, or ru_maxrss off Linux), Python and the inputs included",
+        lambda one: one.rss_peak_bytes,
+    ),
+    (
+        "runtime_rss_bytes",
+        "byte",
+        "resident memory after loading the artifact less that before importing the runtime",
+        lambda one: one.rss_loaded_bytes - one.rss_empty_bytes,
+    ),
+)
+
+
+def _shared(job: Job, one: WorkerResult) -> dict[str, Any]:
+    return {"batch": 1, "threads": one.threads, "device": job.target.device, "power_mode": job.target.power_mode}
+
+
+def _latency(job: Job, index: int, one: WorkerResult, processes: int, benchmark: Benchmark) -> Measurement:
+    return Measurement(
+        artifact=job.artifact,
+        metric="latency_s",
+        unit="s",
+        samples=one.samples_s,
+        method="wall time of each run in a fresh process, time.perf_counter_ns, nothing left out, latency mode",
+        conditions={
+            **_shared(job, one),
+            "process": index,
+            "processes": processes,
+            "warmup": benchmark.warmup,
+            "runs": len(one.samples_s),
+            "timed": _SCOPE,
+            "synchronization": "the call returns when the logits are in host memory",
+            "context_switches_involuntary": one.context_switches_involuntary,
+            "cpu_s": one.cpu_s,
+            "wall_s": one.wall_s,
+            "steal_ticks": one.steal_ticks,
+            "clock_mhz_before": one.clock_mhz_before,
+            "clock_mhz_after": one.clock_mhz_after,
+            "rss_empty_bytes": one.rss_empty_bytes,
+            "rss_loaded_bytes": one.rss_loaded_bytes,
+            "rss_peak_bytes": one.rss_peak_bytes,
+        },
+    )
+
+
+def _energy(job: Job, results: Sequence[WorkerResult]) -> Measurement:
+    found = [one.energy for one in results if one.energy.joules_per_inference is not None]
+    conditions = {**_shared(job, results[0]), "processes": len(results)}
+    if not found:
+        reason = results[0].energy.not_measured_reason or "the meter gave no figure"
+        return Measurement(
+            artifact=job.artifact,
+            metric="energy_j",
+            unit="J",
+            not_measured_reason=reason,
+            method="energy counter over a busy window, idle power subtracted, per inference",
+            conditions=conditions,
+        )
+    windows = [one.model_dump(exclude={"not_measured_reason", "source", "scope"}) for one in found]
+    return Measurement(
+        artifact=job.artifact,
+        metric="energy_j",
+        unit="J",
+        samples=tuple(one.joules_per_inference for one in found if one.joules_per_inference is not None),
+        method="energy counter over a busy window, idle power subtracted, per inference",
+        conditions={**conditions, "source": found[0].source, "scope": found[0].scope, "windows": windows},
+    )

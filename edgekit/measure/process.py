@@ -1,0 +1,67 @@
+"""What the operating system says of this process and of its cores: memory, interruptions, clock.
+
+Every reader returns none where this system does not tell.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import sys
+from pathlib import Path
+
+import psutil
+
+
+def rss_bytes() -> int:
+    """Resident memory of this process now."""
+    return int(psutil.Process().memory_info().rss)
+
+
+def peak_rss_bytes() -> int:
+    """Highest resident memory of this process so far.
+
+    Linux: VmHWM, which starts anew with the program. ``ru_maxrss`` would keep the peak of the parent from which
+    this process was forked, and so report the memory of the pipeline that started it.
+    """
+    try:
+        for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    except OSError:
+        pass
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def involuntary_switches() -> int:
+    """How often the scheduler took a core away from this process so far, all threads."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw
+
+
+def steal_ticks(stat: Path = Path("/proc/stat")) -> int | None:
+    """Clock ticks for which the hypervisor ran something else, all cores, since boot."""
+    try:
+        fields = stat.read_text(encoding="ascii").splitlines()[0].split()
+        return int(fields[8])
+    except (OSError, IndexError, ValueError):
+        return None
+
+
+def affinity() -> tuple[int, ...]:
+    """Numbers of the cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return tuple(sorted(os.sched_getaffinity(0)))
+    return tuple(range(os.cpu_count() or 1))
+
+
+def clock_mhz(cpus: Path = Path("/sys/devices/system/cpu")) -> float | None:
+    """Mean clock now of this process's cores. None in most virtual machines, where it cannot be read."""
+    found = []
+    for core in affinity():
+        try:
+            text = (cpus / f"cpu{core}" / "cpufreq" / "scaling_cur_freq").read_text(encoding="ascii")
+            found.append(int(text) / 1000.0)
+        except (OSError, ValueError):
+            return None
+    return sum(found) / len(found)

@@ -1,0 +1,180 @@
+"""The process that measures one artifact: ``python -m edgekit.measure.worker REQUEST.json RESULT.json``.
+
+It loads one artifact through one runtime and nothing else, so that its memory and its timing are the artifact's
+own. It writes a ``WorkerResult``, or ``{"error": text}`` and ends with exit code 5.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import gc
+import itertools
+import json
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgekit.errors import DeviceError, EdgekitError, InputError
+from edgekit.measure import energy, meters, process
+from edgekit.measure.protocol import Energy, ExecutedPrecision, Request, WorkerResult
+from edgekit.target import Target
+
+if TYPE_CHECKING:
+    from edgekit.runtimes.base import Runtime
+
+#: Seconds of the busy and of the idle window, for a meter whose update period does not ask for longer ones.
+_WINDOW_S = 2.0
+
+
+def measure(request: Request, get: Callable[[str], Runtime]) -> WorkerResult:
+    """Measure one artifact in this process.
+
+    Args:
+        request: what to measure.
+        get: gives the runtime of a name; its call is timed as part of loading, so it imports the runtime.
+
+    Raises:
+        EdgekitError: the inputs or the artifact cannot be loaded, or it does not give logits.
+    """
+    batches = _batches(request.inputs)
+    rss_empty = process.rss_bytes()
+    started = time.perf_counter()
+    session = get(request.runtime).load(request.path, request.target, request.precision)
+    load_s = time.perf_counter() - started
+    rss_loaded = process.rss_bytes()
+
+    started = time.perf_counter()
+    first = session.run(batches[0])
+    first_s = time.perf_counter() - started
+    if first.ndim != 2 or first.shape[0] != 1:
+        raise DeviceError(
+            f"the artifact gave an output of shape {list(first.shape)} for one image, not [1, classes]"
+        )
+    turn = itertools.cycle(batches)
+    runs, run, clock = request.runs, session.run, time.perf_counter_ns
+    order = [next(turn) for _ in range(request.warmup + runs)]
+    timed, samples_ns = order[request.warmup :], [0] * runs
+    # Collecting takes milliseconds, in which the runtime's threads fall asleep: before the warm-up, not after it.
+    gc.collect()
+    gc.disable()
+    for batch in order[: request.warmup - 1]:
+        run(batch)
+    # The clock of every core takes as long to read; the last warm-up run wakes the threads again.
+    mhz = process.clock_mhz()
+    run(order[request.warmup - 1])
+    switches, steal = process.involuntary_switches(), process.steal_ticks()
+    cpu, wall = time.process_time(), time.perf_counter()
+    for index in range(runs):
+        batch = timed[index]
+        start = clock()
+        run(batch)
+        samples_ns[index] = clock() - start
+    wall_s, cpu_s = time.perf_counter() - wall, time.process_time() - cpu
+    switches_after, steal_after = process.involuntary_switches(), process.steal_ticks()
+    mhz_after = process.clock_mhz()
+    gc.enable()
+    peak = process.peak_rss_bytes()
+
+    # After the peak was read: what the runtime tells of itself, and the energy, cost memory of their own.
+    told = dataclasses.asdict(session.executed())
+    return WorkerResult(
+        samples_s=tuple(ns / 1e9 for ns in samples_ns),
+        load_s=load_s,
+        first_s=first_s,
+        rss_empty_bytes=rss_empty,
+        rss_loaded_bytes=rss_loaded,
+        rss_peak_bytes=peak,
+        context_switches_involuntary=switches_after - switches,
+        cpu_s=cpu_s,
+        wall_s=wall_s,
+        steal_ticks=_since(steal, steal_after),
+        clock_mhz_before=mhz,
+        clock_mhz_after=mhz_after,
+        threads=request.target.threads or len(process.affinity()),
+        executed=ExecutedPrecision.model_validate(told),
+        energy=_energy(request.target, lambda: run(next(turn))),
+    )
+
+
+def _batches(path: Path) -> list[NDArray[np.float32]]:
+    """The images of ``path`` as separate batches of one ``float32[1, C, H, W]``, each a copy of its own."""
+    try:
+        images = np.load(path, allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise InputError(f"cannot be read as a .npy file: {error}", where=str(path)) from None
+    if not isinstance(images, np.ndarray) or images.ndim != 4 or images.dtype != np.float32 or not images.shape[0]:
+        raise InputError("must hold float32[images, channels, height, width], at least one image", where=str(path))
+    return [images[index : index + 1].copy() for index in range(images.shape[0])]
+
+
+def _since(before: int | None, after: int | None) -> int | None:
+    return None if before is None or after is None else after - before
+
+
+def _energy(target: Target, run: Callable[[], object]) -> Energy:
+    """Joules per inference by the target's meter; a meter that is absent or fails costs no other figure."""
+    gpu = target.runtime == "tensorrt" or target.device.upper().startswith("CUDA")
+    meter = meters.find(target.energy_meter, gpu=gpu)
+    if isinstance(meter, meters.Absent):
+        return Energy(not_measured_reason=meter.reason)
+    window_s = max(_WINDOW_S, energy.LEAST_UPDATES * meter.update_period_s)
+    try:
+        found = energy.energy_of(meter, run, window_s, window_s)
+    except DeviceError as error:
+        return Energy(not_measured_reason=str(error))
+    return Energy(source=meter.source, scope=meter.scope, **dataclasses.asdict(found))
+
+
+def _die_with_parent() -> None:
+    """Ask Linux to end this process with the one that started it.
+
+    Otherwise a measurement whose pipeline was killed would go on, beside those of the pipeline's next start.
+    """
+    if sys.platform == "linux":
+        import ctypes
+
+        set_parent_death_signal = 1  # PR_SET_PDEATHSIG of linux/prctl.h
+        ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGKILL)
+
+
+def main(arguments: list[str]) -> int:
+    """Run one request; returns the exit code."""
+    _die_with_parent()
+    if len(arguments) != 2:
+        print("usage: python -m edgekit.measure.worker REQUEST.json RESULT.json", file=sys.stderr)
+        return 2
+    # OpenVINO then uses its own stub, which sends nothing. The entry makes the import fail, nothing else.
+    sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
+    result = Path(arguments[1])
+    try:
+        request = Request.model_validate_json(Path(arguments[0]).read_text(encoding="utf-8"))
+        text = measure(request, _get).model_dump_json()
+        code = 0
+    except EdgekitError as error:
+        text, code = json.dumps({"error": str(error)}), 5
+    except Exception as error:
+        # A runtime may raise anything; the parent shows this line, and the traceback goes to its log.
+        import traceback
+
+        traceback.print_exc()
+        text, code = json.dumps({"error": f"{type(error).__name__}: {error}"}), 5
+    temporary = result.with_suffix(".tmp")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(result)
+    return code
+
+
+def _get(name: str) -> Runtime:
+    from edgekit.runtimes import get
+
+    return get(name)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,38 @@
+"""The passes that a recipe can name: one file each here, and one line each below."""
+
+from __future__ import annotations
+
+from typing import Annotated, get_args
+
+from pydantic import Field
+
+from edgekit.passes.base import Context, Outcome, PassConfig, PassError
+from edgekit.passes.finetune import Finetune
+from edgekit.passes.fold_batchnorm import FoldBatchnorm
+from edgekit.passes.quantize import Quantize
+from edgekit.passes.reparameterize import Reparameterize
+
+#: To add a pass: write its file, and add its class to this union.
+AnyPass = Annotated[
+    Finetune | Reparameterize | FoldBatchnorm | Quantize,
+    Field(discriminator="kind"),
+]
+
+
+def by_kind() -> dict[str, type[PassConfig]]:
+    """The class of every pass under the name that recipes and saved models give it."""
+    return {kind.model_fields["kind"].default: kind for kind in get_args(get_args(AnyPass)[0])}
+
+
+__all__ = [
+    "AnyPass",
+    "Context",
+    "FoldBatchnorm",
+    "Finetune",
+    "Outcome",
+    "PassConfig",
+    "PassError",
+    "Quantize",
+    "Reparameterize",
+    "by_kind",
+]

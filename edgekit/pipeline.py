@@ -1,0 +1,638 @@
+"""The order of a run: data, model, passes, export, evaluation, measurement, record, report.
+
+The only file that knows it. Each step is a stage of the store, keyed by everything that determines its result;
+heavy libraries are loaded by the stages that must really work, so that a run which reuses all is quick.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import edgekit
+from edgekit import evaluate, measure, record, report, runtimes, store
+from edgekit import recipe as recipes
+from edgekit.choose import recommend
+from edgekit.data.prepared import Prepared, prepare
+from edgekit.errors import DeviceError, EdgekitError, InputError, MissingError
+from edgekit.measure.bench import Bench
+from edgekit.passes.base import Context, PassError
+from edgekit.progress import Reporter, Update
+from edgekit.recipe import Recipe
+from edgekit.runtimes import support
+from edgekit.runtimes.base import Executed, Runtime
+from edgekit.store import Finished, Store
+from edgekit.target import Precision, Target
+
+if TYPE_CHECKING:
+    from edgekit.model import Model
+
+#: PyTorch, in which the source is run and measured.
+PYTORCH = Target(
+    schema_version=1,
+    name="pytorch",
+    description="PyTorch eager on the CPU: the reference",
+    runtime="torch_eager",
+    device="CPU",
+    precisions=("fp32",),
+)
+FUSED = "source-fused"
+_MODEL_CODE = ("model.py", "checkpoint.py", "matching.py", "counts.py", "zoo", "passes/structural.py")
+
+
+@dataclass(frozen=True)
+class Made:
+    """A model as a finished stage."""
+
+    stage: Finished
+    module: str | None
+
+    @cached_property
+    def model(self) -> Model:
+        """Loaded when a stage needs it."""
+        from edgekit.model import Model
+
+        return Model.load(self.stage.folder, self.module)
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One artifact to be: a model for a target in a precision."""
+
+    name: str
+    made: Made
+    target: Target
+    precision: Precision
+    stages: tuple[str, ...]
+
+    @property
+    def runtime(self) -> Runtime:
+        """What exports and runs it."""
+        return runtimes.get(self.target.runtime)
+
+
+class Run:
+    """One ``edgekit compress``."""
+
+    def __init__(
+        self, recipe: Recipe, targets: dict[str, Target], folder: Path, module: str | None, reporter: Reporter
+    ) -> None:
+        self.recipe = recipe
+        self.targets = targets
+        self.folder = folder
+        self.module = module
+        self.reporter = reporter
+        self.stages: list[record.Stage] = []
+        self.warnings: list[str] = []
+        self._used: set[str] = set()
+        self._check_targets()
+        self.store = Store(folder, recipe.name)
+
+    def _check_targets(self) -> None:
+        """Refuse at once what could not be exported hours later."""
+        for name, target in self.targets.items():
+            reason = runtimes.get(target.runtime).cannot_export(target)
+            if reason:
+                raise MissingError(f"cannot export for it: {reason}", where=f"target '{name}'")
+        if any(one.kind == "quantize" for one in self.recipe.passes):
+            if not any("int8" in t.precisions for t in self.targets.values()):
+                raise InputError(
+                    "the recipe has a 'quantize' pass and no target that allows int8",
+                    where="targets",
+                    remedy="add int8 to the 'precisions' of a target, or leave the pass out",
+                )
+
+    # Stages
+
+    def _stage(
+        self, name: str, kind: str, key: dict[str, Any], work: Callable[[Path, Update], dict[str, Any]], note: str = ""
+    ) -> Finished:
+        full = store.digest({"stage": name, "edgekit": edgekit.__version__, **key})
+        with self.reporter.stage(name) as update:
+            done = self.store.run(name, full, lambda folder: work(folder, update))
+        self._used.add(done.folder.name)
+        changes = done.result.get("changes", {})
+        self.stages.append(
+            record.Stage(name=name, kind=kind, seconds=round(done.seconds, 3), cached=done.cached, changes=changes)
+        )
+        self.reporter.finished(name, done.seconds, done.cached, note or str(done.result.get("note", "")))
+        return done
+
+    def execute(self, command: str) -> record.Record:
+        """Run everything and write the record and its reports."""
+        try:
+            data = self._data()
+            prepared = Prepared.open(data.folder)
+            source, fused, quantized, names = self._models(data, prepared)
+            variants = self._variants(source, fused, quantized, names)
+            result = self._judge(variants, source, prepared, data, command)
+            self.store.prune(self._used)
+            return result
+        finally:
+            self.store.close()
+
+    def _data(self) -> Finished:
+        config, spec = self.recipe.data, self.recipe.input
+        key = {
+            "data": config.model_dump(mode="json"),
+            "input": spec.model_dump(mode="json"),
+            "classes": self.recipe.task.classes,
+            "files": [store.file_sha256(path) for path in config.files()],
+            "code": store.code_sha256("data"),
+            "versions": store.versions("numpy", "pillow", "scikit-image", "medmnist"),
+        }
+
+        def work(folder: Path, update: Update) -> dict[str, Any]:
+            dataset = config.load(self.recipe.task.classes)
+            summary = prepare(dataset, spec, folder, update)
+            counts = ", ".join(f"{name} {part['count']}" for name, part in summary["splits"].items())
+            return {"summary": summary, "note": counts}
+
+        done = self._stage("data", "data", key, work)
+        self.warnings += done.result["summary"]["notes"]
+        return done
+
+    def _models(self, data: Finished, prepared: Prepared) -> tuple[Made, Made, Made | None, dict[str, tuple[str, ...]]]:
+        """The source, the last float model and the quantized one; and the stages that made each."""
+        config = self.recipe.model
+        key = {
+            "model": config.model_dump(mode="json"),
+            "classes": self.recipe.task.classes,
+            "input": [self.recipe.input.channels, *self.recipe.input.size],
+            "weights": store.file_sha256(config.weights.path) if config.weights else None,
+            "module": _module_sha256(self.module),
+            "code": store.code_sha256(*_MODEL_CODE),
+            "versions": store.versions("torch", "timm"),
+        }
+
+        def build(folder: Path, update: Update) -> dict[str, Any]:
+            from edgekit import counts
+            from edgekit.model import create
+
+            model, weights = create(config, self.recipe.task.classes, self.recipe.input, self.module)
+            model.save(folder)
+            changes = {
+                "parameters_after": model.parameter_count,
+                "macs_after": counts.macs(model.network, model.input_size),
+                "weights": weights or ("random, on purpose" if config.untrained else "random, trained by this recipe"),
+            }
+            return {"changes": changes, "note": config.architecture}
+
+        made = Made(self._stage("model", "model", key, build), self.module)
+        source, fused, quantized = made, made, None
+        history = ["model"]
+        histories = {"source": tuple(history), "fused": tuple(history)}
+        leading = True
+        for index, config_of_pass in enumerate(self.recipe.passes):
+            name = f"{index + 1}-{config_of_pass.kind}"
+            made = Made(self._pass(name, index, made, data, prepared), self.module)
+            history.append(name)
+            leading = leading and config_of_pass.trains
+            if leading:
+                source = made
+                histories["source"] = tuple(history)
+            if config_of_pass.kind == "quantize":
+                quantized = made
+                histories["quantized"] = tuple(history)
+            else:
+                fused = made
+                histories["fused"] = tuple(history)
+        return source, fused, quantized, histories
+
+    def _pass(self, name: str, index: int, before: Made, data: Finished, prepared: Prepared) -> Finished:
+        config = self.recipe.passes[index]
+        key = {
+            "before": before.stage.key,
+            "data": data.key,
+            "config": config.model_dump(mode="json"),
+            "code": store.code_sha256(*config.sources, "passes/base.py", *_MODEL_CODE),
+            "compared": self.recipe.evaluation.parity_images,
+            "versions": store.versions("torch", "timm"),
+        }
+
+        def work(folder: Path, update: Update) -> dict[str, Any]:
+            from edgekit import counts
+
+            try:
+                outcome = config.apply(before.model, Context(prepared, update, support.threads(0)))
+            except PassError as error:
+                raise PassError(
+                    error.problem, where=error.where or f"passes[{index}] ({config.kind})", remedy=error.remedy
+                ) from error
+            after = outcome.model
+            inputs = prepared.inputs("val", _spread(prepared.count("val"), self.recipe.evaluation.parity_images))
+            parity = evaluate.compare(_logits(before.model, inputs), _logits(after, inputs))
+            if config.keeps_outputs and (parity.relative is None or parity.relative > 1e-3):
+                raise PassError(
+                    f"the pass must keep the logits and changed them by {parity.relative} of the largest",
+                    where=f"passes[{index}] ({config.kind})",
+                    remedy="leave the pass out for this network, and report it",
+                )
+            after.save(folder)
+            changes = {
+                "parameters_before": before.model.parameter_count,
+                "parameters_after": after.parameter_count,
+                "macs_before": counts.macs(before.model.network, before.model.input_size),
+                "macs_after": counts.macs(after.network, after.input_size),
+                "agreement": {
+                    "max_relative_difference": parity.relative,
+                    "argmax_agreement": parity.argmax_agreement,
+                    "images": parity.images,
+                    "split": "val",
+                },
+                **outcome.changes,
+            }
+            agreement = parity.argmax_agreement
+            return {"changes": changes, "note": "" if agreement is None else f"agrees on {agreement:.1%} of val images"}
+
+        return self._stage(name, config.kind, key, work)
+
+    def _variants(
+        self, source: Made, fused: Made, quantized: Made | None, names: dict[str, tuple[str, ...]]
+    ) -> list[Variant]:
+        variants = [Variant(record.SOURCE, source, PYTORCH, "fp32", names["source"])]
+        if fused.stage.key != source.stage.key:
+            variants.append(Variant(FUSED, fused, PYTORCH, "fp32", names["fused"]))
+        for target in self.targets.values():
+            for precision in target.precisions:
+                if precision == "int8":
+                    if quantized is not None:
+                        variants.append(
+                            Variant(f"{target.name}-int8", quantized, target, precision, names["quantized"])
+                        )
+                    continue
+                variants.append(Variant(f"{target.name}-{precision}", fused, target, precision, names["fused"]))
+        return variants
+
+    def _export(self, variant: Variant) -> Finished:
+        key = {
+            "model": variant.made.stage.key,
+            "target": variant.target.model_dump(mode="json"),
+            "precision": variant.precision,
+            "code": store.code_sha256("runtimes", "quantization", *_MODEL_CODE),
+            "versions": store.versions("torch", "timm", *variant.runtime.packages),
+        }
+
+        def work(folder: Path, update: Update) -> dict[str, Any]:
+            made = variant.runtime.export(variant.made.model, variant.target, variant.precision, folder)
+            card = {
+                "artifact": variant.name,
+                "target": variant.target.name,
+                "runtime": variant.target.runtime,
+                "precision": variant.precision,
+                "file": made.path.name,
+                "inputs": [spec.model_dump(mode="json") for spec in made.inputs],
+                "outputs": [spec.model_dump(mode="json") for spec in made.outputs],
+                "preprocessing": self.recipe.input.model_dump(mode="json"),
+                "classes": list(self.recipe.task.classes),
+                "sha256": store.file_sha256(made.path),
+            }
+            (folder / "model.json").write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
+            files = sorted(p for p in folder.iterdir() if p.name != "model.json")
+            return {
+                "file": made.path.name,
+                "sha256": store.digest([store.file_sha256(p) for p in files])
+                if len(files) > 1
+                else store.file_sha256(made.path),
+                "size_bytes": sum(store.size_bytes(p) for p in files),
+                "inputs": card["inputs"],
+                "outputs": card["outputs"],
+                "details": made.details,
+            }
+
+        return self._stage(f"export-{variant.name}", "export", key, work)
+
+    # What the exported files do
+
+    def _judge(
+        self, variants: list[Variant], source: Made, prepared: Prepared, data: Finished, command: str
+    ) -> record.Record:
+        bench = Bench(self.store, self.recipe.benchmark, self.reporter, self._used)
+        inputs = self._bench_inputs(prepared, data)
+        artifacts: list[record.Artifact] = []
+        measurements: list[record.Measurement] = []
+        gates: list[record.Gate] = []
+        predictions: list[record.Predictions] = []
+        reference: Finished | None = None
+        for variant in variants:
+            exported = self._export(variant)
+            path = exported.folder / exported.result["file"]
+            cannot_run = variant.runtime.cannot_run(variant.target)
+            evaluated: Finished | None = None
+            failure: str | None = None
+            if cannot_run is None:
+                try:
+                    evaluated = self._evaluate(variant, exported, path, prepared, data, reference)
+                except DeviceError as error:
+                    failure = str(error)
+            if variant.name == record.SOURCE:
+                if evaluated is None:
+                    raise DeviceError(f"the source cannot be run in PyTorch: {failure or cannot_run}")
+                reference = evaluated
+            own = self._figures(variant, evaluated, cannot_run or failure)
+            measurements += own
+            judged: list[record.Gate] = []
+            if evaluated is not None and variant.name != record.SOURCE:
+                judged = self._gates(variant, evaluated, own, [m for m in measurements if m.artifact == record.SOURCE])
+                gates += judged
+            artifacts.append(self._artifact(variant, exported, evaluated, cannot_run, failure, judged))
+            if evaluated is not None:
+                if "predictions" in evaluated.result:
+                    predictions.append(record.Predictions(artifact=variant.name, **evaluated.result["predictions"]))
+                wanted = variant.name not in (record.SOURCE, FUSED) or self.recipe.benchmark.source
+                if wanted:
+                    target = self._with_module(variant.target)
+                    bench.add(
+                        measure.Job(variant.name, variant.target.runtime, path, target, variant.precision, inputs),
+                        exported.key,
+                    )
+                else:
+                    measurements.append(_unmeasured(variant.name, "the recipe says benchmark.source: false"))
+            else:
+                measurements.append(_unmeasured(variant.name, str(cannot_run or failure)))
+        timed, failed = bench.measure()
+        measurements += timed
+        for name, reason in failed.items():
+            measurements.append(_unmeasured(name, reason))
+            at = next(i for i, a in enumerate(artifacts) if a.name == name)
+            artifacts[at] = artifacts[at].model_copy(update={"status": "failed", "reason": reason})
+        artifacts = recommend(artifacts, measurements)
+        artifacts = [self._place(one) for one in artifacts]
+        return self._write(command, data, prepared, artifacts, measurements, gates, predictions, bench.stages)
+
+    def _bench_inputs(self, prepared: Prepared, data: Finished) -> Path:
+        """Some real, preprocessed test images that every measuring process reads."""
+
+        def work(folder: Path, update: Update) -> dict[str, Any]:
+            images = prepared.inputs("test", _spread(prepared.count("test"), 8))
+            np.save(folder / "inputs.npy", images)
+            return {"note": f"{len(images)} test images"}
+
+        return self._stage("inputs", "inputs", {"data": data.key}, work).folder / "inputs.npy"
+
+    def _with_module(self, target: Target) -> Target:
+        if target.runtime != "torch_eager" or self.module is None:
+            return target
+        return target.model_copy(update={"options": {**target.options, "module": self.module}})
+
+    def _evaluate(
+        self,
+        variant: Variant,
+        exported: Finished,
+        path: Path,
+        prepared: Prepared,
+        data: Finished,
+        reference: Finished | None,
+    ) -> Finished:
+        settings = self.recipe.evaluation
+        trained = not self.recipe.model.untrained
+        key = {
+            "artifact": exported.key,
+            "data": data.key,
+            "reference": reference.key if reference else None,
+            "evaluation": settings.model_dump(mode="json"),
+            "trained": trained,
+            "code": store.code_sha256("evaluate", "runtimes"),
+            "versions": store.versions(*variant.runtime.packages, "numpy", "scikit-learn"),
+        }
+
+        def work(folder: Path, update: Update) -> dict[str, Any]:
+            session = variant.runtime.load(path, self._with_module(variant.target), variant.precision)
+            count = prepared.count("test")
+            chosen = np.arange(count) if trained else _spread(count, settings.parity_images)
+            rows = []
+            for done, index in enumerate(chosen):
+                rows.append(session.run(prepared.inputs("test", [int(index)]))[0].copy())
+                update(done / len(chosen), "test images")
+            logits = np.stack(rows)
+            np.save(folder / "logits.npy", logits)
+            result: dict[str, Any] = {"executed": asdict(session.executed())}
+            if reference is not None:
+                base = np.load(reference.folder / "logits.npy", allow_pickle=False)
+                some = _spread(len(chosen), settings.parity_images)
+                result["parity"] = asdict(evaluate.compare(base[some], logits[some]))
+                # The whole split as well: the gate's images are few, and a reader may ask about the rest.
+                result["parity_all"] = asdict(evaluate.compare(base, logits))
+            if trained and np.isfinite(logits).all():
+                result["predictions"] = _predictions(logits)
+            if trained:
+                labels = prepared.labels("test")
+                rows_of = evaluate.evaluate(
+                    variant.name, logits, labels, self.recipe.task.classes, settings.bootstrap, settings.seed
+                )
+                result["measurements"] = [row.model_dump(mode="json") for row in rows_of]
+                accuracy = next(row for row in rows_of if row.metric == "accuracy").samples
+                result["note"] = f"accuracy {accuracy[0]:.3f}" if accuracy else "accuracy not measured"
+            return result
+
+        return self._stage(f"evaluate-{variant.name}", "evaluate", key, work)
+
+    def _figures(self, variant: Variant, evaluated: Finished | None, reason: str | None) -> list[record.Measurement]:
+        if evaluated is not None and "measurements" in evaluated.result:
+            return [record.Measurement.model_validate(row) for row in evaluated.result["measurements"]]
+        if evaluated is not None:
+            reason = "the weights are random (model.untrained): only latency, memory and size mean anything"
+        return evaluate.not_measured(variant.name, None, str(reason), self.recipe.task.classes)
+
+    def _gates(
+        self,
+        variant: Variant,
+        evaluated: Finished,
+        own: list[record.Measurement],
+        source: list[record.Measurement],
+    ) -> list[record.Gate]:
+        executed = Executed(**evaluated.result["executed"])
+        known = executed.precision if executed.precision != "unknown" else variant.precision
+        parity = evaluate.Parity(**evaluated.result["parity"])
+        trained = not self.recipe.model.untrained
+        # An INT8 file whose layers ran in float is judged as the INT8 file that it is.
+        judged_as = variant.precision if variant.precision != "fp32" else known
+        rows = evaluate.check(variant.name, judged_as, parity, own, source, self.recipe.gates, trained)
+        same = executed.precision in (variant.precision, "unknown")
+        text = f"asked for {variant.precision}; {executed.how} says {executed.precision}"
+        return [
+            *rows,
+            record.Gate(
+                artifact=variant.name, name="precision", limit=None, value=None, passed=same, explanation=text
+            ),
+        ]
+
+    def _artifact(
+        self,
+        variant: Variant,
+        exported: Finished,
+        evaluated: Finished | None,
+        cannot_run: str | None,
+        failure: str | None,
+        gates: list[record.Gate],
+    ) -> record.Artifact:
+        status: record.Status = "accepted"
+        reason = None
+        lost = [gate.explanation for gate in gates if not gate.passed]
+        if cannot_run is not None:
+            status, reason = "exported, not run here", cannot_run
+        elif failure is not None:
+            status, reason = "failed", failure
+        elif lost:
+            status, reason = "rejected", "; ".join(lost)
+        executed = Executed(**evaluated.result["executed"]) if evaluated else None
+        details = dict(exported.result["details"])
+        if executed:
+            details["precision_read_from"] = executed.how
+            details["layers_not_in_requested_precision"] = list(executed.fallbacks)
+        if evaluated and "parity" in evaluated.result:
+            details["parity"] = evaluated.result["parity"]
+            details["parity_whole_split"] = evaluated.result["parity_all"]
+        details["stage"] = exported.folder.name
+        return record.Artifact(
+            name=variant.name,
+            target=variant.target.name,
+            runtime=variant.target.runtime,
+            precision_requested=variant.precision,
+            precision_executed=executed.precision if executed else None,
+            path=exported.result["file"],
+            sha256=exported.result["sha256"],
+            size_bytes=exported.result["size_bytes"],
+            status=status,
+            reason=reason,
+            inputs=tuple(record.TensorSpec(**spec) for spec in exported.result["inputs"]),
+            outputs=tuple(record.TensorSpec(**spec) for spec in exported.result["outputs"]),
+            preprocessing=self.recipe.input.model_dump(mode="json"),
+            stages=variant.stages,
+            layers=executed.layers if executed else {},
+            details=details,
+        )
+
+    def _place(self, artifact: record.Artifact) -> record.Artifact:
+        """Put the artifact's files where users look: ``artifacts/``, or ``rejected/`` when a gate refused it."""
+        details = dict(artifact.details)
+        origin = self.store.stages / str(details.pop("stage"))
+        home = "rejected" if artifact.status in ("rejected", "failed") else "artifacts"
+        other = "artifacts" if home == "rejected" else "rejected"
+        shutil.rmtree(self.folder / other / artifact.name, ignore_errors=True)
+        place = self.folder / home / artifact.name
+        marker = origin.name
+        stamp = place / ".stage"
+        if not (stamp.exists() and stamp.read_text(encoding="utf-8") == marker):
+            shutil.rmtree(place, ignore_errors=True)
+            with store.atomic(place) as temporary:
+                shutil.copytree(origin, temporary, ignore=shutil.ignore_patterns("stage.json"))
+                (temporary / ".stage").write_text(marker, encoding="utf-8")
+        path = (place / artifact.path).relative_to(self.folder).as_posix()
+        return artifact.model_copy(update={"path": path, "details": details})
+
+    def _write(
+        self,
+        command: str,
+        data: Finished,
+        prepared: Prepared,
+        artifacts: list[record.Artifact],
+        measurements: list[record.Measurement],
+        gates: list[record.Gate],
+        predictions: list[record.Predictions],
+        timed: list[record.Stage],
+    ) -> record.Record:
+        commit, dirty = measure.commit()
+        made = record.Record(
+            edgekit_version=edgekit.__version__,
+            git_commit=commit,
+            git_dirty=dirty,
+            created_utc=datetime.now(UTC).isoformat(timespec="seconds"),
+            command=command,
+            recipe=self.recipe.model_dump(mode="json"),
+            recipe_sha256=recipes.sha256(self.recipe),
+            data=data.result["summary"],
+            machine=measure.describe(),
+            targets={name: target.model_dump(mode="json") for name, target in self.targets.items()},
+            stages=(*self.stages, *timed),
+            artifacts=tuple(artifacts),
+            measurements=tuple(measurements),
+            gates=tuple(gates),
+            labels=tuple(int(label) for label in prepared.labels("test")) if predictions else (),
+            predictions=tuple(predictions),
+            warnings=tuple(dict.fromkeys(self.warnings)),
+        )
+        publish(made, self.folder)
+        for name in ("artifacts", "rejected"):
+            folder = self.folder / name
+            for stale in folder.iterdir() if folder.is_dir() else ():
+                if stale.name not in {a.name for a in artifacts}:
+                    shutil.rmtree(stale, ignore_errors=True)
+            if folder.is_dir() and not any(folder.iterdir()):
+                folder.rmdir()
+        return made
+
+
+def publish(made: record.Record, folder: Path) -> None:
+    """Write ``record.json``, and the reports when what they show has changed."""
+    store.write_text(folder / "record.json", record.dumps(made))
+    shown = made.model_dump(mode="json", exclude={"created_utc", "command", "machine"})
+    for stage in shown["stages"]:
+        stage.pop("cached")
+    mark = store.digest({"shown": shown, "code": store.code_sha256("report", "record.py", "evaluate")})
+    stamp = folder / ".report"
+    if (folder / "checklist.md").exists() and stamp.exists() and stamp.read_text(encoding="utf-8") == mark:
+        return
+    report.write(made, folder)
+    store.write_text(stamp, mark)
+
+
+def exit_code(made: record.Record) -> int:
+    """5 when a device or process failed, 3 when a gate rejected an artifact, else 0."""
+    statuses = {artifact.status for artifact in made.artifacts}
+    if "failed" in statuses:
+        return DeviceError.exit_code
+    return 3 if "rejected" in statuses else 0
+
+
+def _spread(count: int, wanted: int) -> NDArray[np.int64]:
+    """Up to ``wanted`` indices, evenly over ``count``."""
+    return np.unique(np.linspace(0, count - 1, min(count, wanted)).round().astype(np.int64))
+
+
+def _logits(model: Model, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Logits of a float model, or of the Q/DQ program of a quantized one."""
+    from edgekit.model import logits
+
+    if model.quantization is None:
+        return logits(model, inputs)
+    from edgekit.quantization import placement, program
+
+    return program.run(program.quantized_program(model, placement.PORTABLE), inputs)
+
+
+def _predictions(logits: NDArray[np.float32]) -> dict[str, Any]:
+    exponent = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
+    confidence = exponent.max(axis=1) / exponent.sum(axis=1)
+    return {"predicted": logits.argmax(axis=1).tolist(), "confidence": np.round(confidence, 6).tolist()}
+
+
+def _unmeasured(artifact: str, reason: str) -> record.Measurement:
+    return record.Measurement(
+        artifact=artifact, metric="latency_s", unit="s", not_measured_reason=reason, method="not measured"
+    )
+
+
+def _module_sha256(module: str | None) -> str | None:
+    """Hash of the file that holds the user's module, found without running it."""
+    if module is None:
+        return None
+    file = Path(os.path.join(*module.split(":")[0].split("."))).with_suffix(".py")
+    package = file.with_suffix("") / "__init__.py"
+    for path in (file, package):
+        if path.exists():
+            return store.file_sha256(path)
+    return module
+
+
+__all__ = ["FUSED", "PYTORCH", "EdgekitError", "Run", "exit_code", "publish"]

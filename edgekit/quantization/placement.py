@@ -1,0 +1,152 @@
+"""Which tensors of a graph are quantized: the rules, and what differs between runtimes.
+
+A tensor is quantized at most once, right behind the node that makes it, and every reader sees the quantized
+form. Weights are symmetric INT8 per output channel; activations are asymmetric 8 bit per tensor.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import torch
+    from torch.fx import GraphModule, Node
+
+COMPUTE = ("conv1d", "conv2d", "conv3d", "linear")
+#: Activations that every runtime fuses into the convolution before them, so nothing is quantized in between.
+CLAMPS = ("relu", "relu_", "hardtanh", "hardtanh_", "relu6", "clamp", "clamp_min")
+#: Operators that hand their input's values on, so their output keeps its scale.
+MOVES = (
+    "flatten", "reshape", "view", "permute", "transpose", "contiguous", "clone", "dropout", "dropout_",
+    "max_pool2d", "squeeze", "unsqueeze", "pad", "alias", "detach", "slice",
+)  # fmt: skip
+ADDS = ("add", "add_")
+POOLS = ("adaptive_avg_pool2d", "avg_pool2d", "mean")
+
+
+@dataclass(frozen=True)
+class Style:
+    """How one runtime wants its quantized program.
+
+    Attributes:
+        unsigned: activations as uint8 (x86 kernels) instead of int8; the same ranges either way.
+        fold_weights: weights stored as INT8 behind a dequantize node, instead of float behind quantize/dequantize.
+        every_output: also quantize a convolution's output when what follows is not fused into it (SiLU, GELU);
+            needed where a kernel takes and gives INT8 only.
+        pools: quantize the inputs and outputs of average pooling.
+        symmetric: zero point 0 for every activation, which TensorRT asks for.
+        logits: quantize the network's output too; needed where a float output makes the last layer run in float.
+    """
+
+    name: str
+    unsigned: bool = False
+    fold_weights: bool = True
+    every_output: bool = True
+    pools: bool = True
+    symmetric: bool = False
+    logits: bool = False
+
+
+#: The program that calibration and bias correction use, and the default of a runtime without special wishes.
+PORTABLE = Style("portable")
+#: The widest set of tensors that any runtime asks for; calibration keeps the ranges of these.
+EVERYTHING = Style("everything", logits=True)
+
+
+def operator(node: Node) -> str:
+    """``aten.conv2d.default`` as ``conv2d``; empty for what is not a call of an operator."""
+    if node.op != "call_function":
+        return ""
+    name = str(node.target)
+    return name.split(".")[1] if name.startswith("aten.") else name
+
+
+def is_float_tensor(node: Node) -> bool:
+    """Whether the node makes one float32 tensor."""
+    import torch
+
+    value = node.meta.get("val")
+    return isinstance(value, torch.Tensor) and value.dtype == torch.float32
+
+
+def compute_nodes(graph: GraphModule, keep_float: tuple[str, ...] = ()) -> list[Node]:
+    """Convolutions and linear layers with a constant weight, in order, less those kept in float."""
+    nodes = []
+    for node in graph.graph.nodes:
+        if operator(node) in COMPUTE and _is_constant(node.args[1]) and layer_name(node) not in keep_float:
+            nodes.append(node)
+    return nodes
+
+
+def layer_name(node: Node) -> str:
+    """The name of the module that holds the layer's weight, as in the network's ``state_dict``."""
+    weight: Any = node.args[1]
+    return str(weight.target).rpartition(".")[0] or str(weight.target)
+
+
+def tensors(graph: GraphModule, style: Style, keep_float: tuple[str, ...] = ()) -> dict[str, str]:
+    """The tensors to quantize: node name -> name of the node whose range it uses."""
+    chosen: dict[str, str] = {}
+
+    def root(node: Node) -> Node:
+        while operator(node) in MOVES and isinstance(node.args[0], type(node)):
+            node = node.args[0]
+        return node
+
+    def choose(node: Any) -> None:
+        if not hasattr(node, "meta") or not is_float_tensor(node) or _is_constant(node):
+            return
+        start = root(node)
+        if not is_float_tensor(start) or _is_constant(start):
+            return
+        # Every node on the way is quantized with the root's range, so the moves run in 8 bit as well.
+        while True:
+            chosen[node.name] = start.name
+            if node is start:
+                return
+            node = node.args[0]
+
+    layers = compute_nodes(graph, keep_float)
+    for node in layers:
+        choose(node.args[0])
+        if style.every_output:
+            end = _fused_end(node)
+            if style.logits or not _is_output(end):
+                choose(end)
+    for node in graph.graph.nodes:
+        kind = operator(node)
+        if kind in ADDS and len(node.all_input_nodes) == 2:
+            # A residual sum in float between two quantized convolutions costs more than it saves.
+            if all(root(n).name in chosen or operator(root(n)) in ADDS + COMPUTE for n in node.all_input_nodes):
+                for one in node.all_input_nodes:
+                    choose(one)
+                choose(_fused_end(node))
+        elif kind in POOLS and style.pools and root(node.args[0]).name in chosen:
+            choose(node.args[0])
+            choose(node)
+    return chosen
+
+
+def _fused_end(node: Node) -> Node:
+    """The clamp behind ``node`` when it is its only reader, else ``node``."""
+    users = list(node.users)
+    return users[0] if len(users) == 1 and operator(users[0]) in CLAMPS else node
+
+
+def _is_constant(node: Any) -> bool:
+    return getattr(node, "op", "") == "get_attr"
+
+
+def _is_output(node: Node) -> bool:
+    return any(user.op == "output" for user in node.users)
+
+
+def weight_of(graph: GraphModule, node: Node) -> torch.Tensor:
+    """The constant weight of a compute node."""
+    value: Any = graph
+    weight: Any = node.args[1]
+    for part in str(weight.target).split("."):
+        value = getattr(value, part)
+    tensor: torch.Tensor = value
+    return tensor

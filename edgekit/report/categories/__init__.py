@@ -1,0 +1,1 @@
+"""The nine categories of the checklist, grouped by what they speak of; one function each."""

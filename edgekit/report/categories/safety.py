@@ -1,0 +1,94 @@
+"""What happened to calibration, to the rare classes and to single predictions."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from edgekit.record import SOURCE, Predictions, Record
+from edgekit.report import classes, results
+from edgekit.report.escape import oneline
+from edgekit.report.figures import Shown, not_measured
+from edgekit.report.items import Item, item, per_artifact
+
+_NO_ROBUSTNESS = "this run has no robustness analysis"
+
+
+def items(record: Record) -> list[Item]:
+    """ECE, NLL, rare classes, robustness, changed predictions."""
+    names = results.names(record)
+    return [
+        per_artifact("ECE (15 bins) after optimization", names, lambda name: results.score(record, name, "ece")),
+        per_artifact("NLL after optimization", names, lambda name: results.score(record, name, "nll")),
+        item("Sensitivity of the rarest classes", rare_classes(record)),
+        item("Robustness to noise", not_measured(_NO_ROBUSTNESS)),
+        item("Robustness to resolution shift", not_measured(_NO_ROBUSTNESS)),
+        item("Failure modes", _changed(record)),
+    ]
+
+
+def compared(record: Record) -> list[str]:
+    """The artifacts to set beside the source: the recommended ones, or all that ran where none is recommended."""
+    ran = [one.name for one in results.exported(record) if one.status in ("accepted", "rejected")]
+    return results.recommended(record) or ran
+
+
+def rare_classes(record: Record) -> Shown:
+    """Sensitivity of each rare class, from the source to each compared artifact, with intervals and positives."""
+    rare = classes.rarest(record)
+    if not rare:
+        return not_measured("the record does not count the images of the classes")
+    lines = []
+    measured = False
+    for one in rare:
+        metric = f"sensitivity/{one.name}"
+        before = results.score(record, SOURCE, metric)
+        after = [(name, results.score(record, name, metric)) for name in compared(record)]
+        measured = measured or bool(before.value) or any(shown.value for _, shown in after)
+        if not before.value and not any(shown.value for _, shown in after):
+            lines.append(f"{oneline(one.name)} ({_positives(one)}): {oneline(before.text)}")
+            continue
+        arrow = "; ".join(f"{oneline(name)} {oneline(shown.text)}" for name, shown in after) or "no artifact ran"
+        lines.append(f"{oneline(one.name)} ({_positives(one)}): source {oneline(before.text)} → {arrow}")
+    if measured:
+        return Shown("\n".join(lines))
+    return not_measured(results.why_not(record, SOURCE, f"sensitivity/{rare[0].name}"))
+
+
+def _positives(one: classes.ClassCount) -> str:
+    return "positives not counted" if one.test is None else f"{one.test} positives in the test split"
+
+
+def _changed(record: Record) -> Shown:
+    """Images whose predicted class changed.
+
+    They are called just that: compression-identified exemplars need a population of models, not one of each kind.
+    """
+    by_name = {one.artifact: one for one in record.predictions}
+    source = by_name.get(SOURCE)
+    found = [by_name[name] for name in compared(record) if name in by_name]
+    if source is None or not found or not record.labels:
+        return not_measured(results.why_not(record, SOURCE, "accuracy"))
+    names = [one.name for one in classes.counts(record)]
+    return Shown("\n".join(_change(source, one, record.labels, names) for one in found))
+
+
+def _change(source: Predictions, other: Predictions, labels: tuple[int, ...], names: list[str]) -> str:
+    changed = [
+        (label, before, after)
+        for label, before, after in zip(labels, source.predicted, other.predicted, strict=False)
+        if before != after
+    ]
+    lost = [(label, after) for label, before, after in changed if before == label]
+    won = sum(after == label for label, _, after in changed)
+    text = (
+        f"{oneline(other.artifact)}: changed predictions against the source: {len(changed)} of {len(labels)} "
+        f"images ({len(lost)} right to wrong, {won} wrong to right)"
+    )
+    if not lost:
+        return text
+    (label, after), count = Counter(lost).most_common(1)[0]
+    return f"{text}; most often {_name(names, label)} became {_name(names, after)} ({count})"
+
+
+def _name(names: list[str], index: int) -> str:
+    return oneline(names[index]) if 0 <= index < len(names) else f"class {index}"

@@ -1,0 +1,82 @@
+"""What a runtime is: it exports a model to a file, and loads such a file to run it.
+
+Loading must not import torch: measurements run in a process that holds the runtime and nothing else.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgekit.record import TensorSpec
+from edgekit.target import Precision, Target
+
+if TYPE_CHECKING:
+    from edgekit.model import Model
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What ``export`` wrote: the main file or folder, its specs, and the exporter's settings."""
+
+    path: Path
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    details: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Executed:
+    """What the runtime says it runs.
+
+    Attributes:
+        precision: ``fp32``, ``bf16``, ``fp16``, ``int8`` (where most multiply-adds ran in INT8), or ``unknown``.
+        layers: executed compute layers (convolution, linear) by precision; empty where it cannot tell.
+        how: where that was read.
+        fallbacks: layers that did not run in the precision asked for.
+    """
+
+    precision: str
+    layers: dict[str, int]
+    how: str
+    fallbacks: tuple[str, ...] = ()
+
+
+class Session(Protocol):
+    """A loaded artifact."""
+
+    def run(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Logits ``[N, classes]`` of inputs ``[N, C, H, W]``, N being the batch of the export."""
+        ...
+
+    def executed(self) -> Executed:
+        """The precision that really runs, read back from the runtime."""
+        ...
+
+
+class Runtime(Protocol):
+    """One inference engine. One file each in ``edgekit/runtimes/``, listed in ``__init__.py``."""
+
+    name: str
+    #: Distributions whose versions the record keeps, the one that runs the artifact first.
+    packages: tuple[str, ...]
+
+    def cannot_export(self, target: Target) -> str | None:
+        """Why this machine cannot export for ``target``, with the remedy; none when it can."""
+        ...
+
+    def cannot_run(self, target: Target) -> str | None:
+        """Why this machine cannot run artifacts of ``target``, with the remedy; none when it can."""
+        ...
+
+    def export(self, model: Model, target: Target, precision: Precision, folder: Path) -> Exported:
+        """Write ``model`` into ``folder`` for batch 1 of its input size."""
+        ...
+
+    def load(self, path: Path, target: Target, precision: Precision) -> Session:
+        """Open an exported file. ``target.threads`` of 0 means every core of the process."""
+        ...

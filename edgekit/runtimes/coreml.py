@@ -1,0 +1,95 @@
+"""Core ML: written anywhere, run on Apple's systems only."""
+
+from __future__ import annotations
+
+import platform
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgekit.errors import InputError, MissingError
+from edgekit.quantization.placement import Style
+from edgekit.runtimes import support
+from edgekit.runtimes.base import Executed, Exported
+from edgekit.target import Precision, Target
+
+if TYPE_CHECKING:
+    from edgekit.model import Model
+
+STYLE = Style("coreml")
+
+
+class CoreML:
+    """An ``.mlpackage`` (ML program)."""
+
+    name = "coreml"
+    packages: tuple[str, ...] = ("coremltools",)
+
+    def cannot_export(self, target: Target) -> str | None:
+        """See ``Runtime``."""
+        return support.missing({"torch": "torch", "coremltools": "coremltools"}, "coreml")
+
+    def cannot_run(self, target: Target) -> str | None:
+        """See ``Runtime``."""
+        if platform.system() != "Darwin":
+            return f"Core ML runs on macOS and iOS only, this is {platform.system()}; copy the .mlpackage to a Mac"
+        return support.missing({"coremltools": "coremltools"}, "coreml")
+
+    def export(self, model: Model, target: Target, precision: Precision, folder: Path) -> Exported:
+        """Write ``model.mlpackage`` for iOS 17 or newer."""
+        support.no_telemetry()
+        with support.quiet():
+            import coremltools
+
+            from edgekit.quantization import program
+
+            made = program.quantized_program(model, STYLE) if precision == "int8" else program.float_program(model)
+            half = precision == "fp16"
+            try:
+                converted = coremltools.convert(
+                    made.run_decompositions({}),
+                    outputs=[coremltools.TensorType(name=support.OUTPUT)],
+                    minimum_deployment_target=coremltools.target.iOS17,
+                    compute_precision=coremltools.precision.FLOAT16 if half else coremltools.precision.FLOAT32,
+                    skip_model_load=True,
+                )
+            except (RuntimeError, ValueError, NotImplementedError) as error:
+                raise InputError(f"Core ML cannot take the network: {str(error).splitlines()[0]}") from error
+            path = folder / "model.mlpackage"
+            converted.save(str(path))
+        inputs, outputs = support.specs(model)
+        operators: Counter[str] = Counter()
+        for function in converted.get_spec().mlProgram.functions.values():
+            for block in function.block_specializations.values():
+                operators.update(o.type for o in block.operations)
+        details = {
+            "format": "ML program, iOS 17",
+            "exporter": "coremltools",
+            "operators": {k: v for k, v in sorted(operators.items()) if k != "const"},
+        }
+        return Exported(path, inputs, outputs, details)
+
+    def load(self, path: Path, target: Target, precision: Precision) -> _Session:
+        """Open the package; macOS only."""
+        reason = self.cannot_run(target)
+        if reason:
+            raise MissingError(reason, where=str(path))
+        return _Session(path, target)
+
+
+class _Session:
+    def __init__(self, path: Path, target: Target) -> None:
+        import coremltools
+
+        units = {"CPU": "CPU_ONLY", "GPU": "CPU_AND_GPU", "ANE": "CPU_AND_NE", "ALL": "ALL"}[target.device]
+        self._model: Any = coremltools.models.MLModel(str(path), compute_units=coremltools.ComputeUnit[units])
+        self._input = self._model.get_spec().description.input[0].name
+
+    def run(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
+        return np.asarray(self._model.predict({self._input: batch})[support.OUTPUT], np.float32)
+
+    def executed(self) -> Executed:
+        return Executed("unknown", {}, "Core ML does not tell which precision an operator ran in")

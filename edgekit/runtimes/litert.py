@@ -1,0 +1,118 @@
+"""LiteRT (TFLite): Android, and its XNNPACK kernels on any CPU."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgekit.errors import DeviceError, InputError
+from edgekit.quantization.placement import Style
+from edgekit.runtimes import support
+from edgekit.runtimes.base import Executed, Exported
+from edgekit.target import Precision, Target
+
+if TYPE_CHECKING:
+    from edgekit.model import Model
+
+#: TFLite kernels are INT8 in and INT8 out, the last layer's too; the converter folds the weights itself.
+STYLE = Style("litert", fold_weights=False, logits=True)
+_LAYERS = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "BATCH_MATMUL", "TRANSPOSE_CONV")
+
+
+class LiteRT:
+    """A ``.tflite`` file, run with XNNPACK."""
+
+    name = "litert"
+    packages: tuple[str, ...] = ("ai-edge-litert", "litert-torch")
+
+    def cannot_export(self, target: Target) -> str | None:
+        """See ``Runtime``."""
+        return support.missing({"litert_torch": "litert-torch"}, "litert")
+
+    def cannot_run(self, target: Target) -> str | None:
+        """See ``Runtime``."""
+        return support.missing({"ai_edge_litert": "ai-edge-litert"}, "litert")
+
+    def export(self, model: Model, target: Target, precision: Precision, folder: Path) -> Exported:
+        """Write ``model.tflite``; input and output stay float32."""
+        support.no_telemetry()
+        import litert_torch
+        from litert_torch.quantize import pt2e_quantizer, quant_config
+
+        from edgekit.quantization import program
+
+        settings = None
+        if precision == "int8":
+            made = program.quantized_program(model, STYLE)
+            # The configuration only tells the converter that Q/DQ nodes are static INT8; without it they
+            # stay in the file and everything runs in float.
+            mode = pt2e_quantizer.PT2EQuantizer().set_global(pt2e_quantizer.get_symmetric_quantization_config())
+            settings = quant_config.QuantConfig(pt2e_quantizer=mode)
+        else:
+            made = program.float_program(model)
+        path = folder / "model.tflite"
+        with support.quiet() as said:
+            try:
+                converted = litert_torch.convert(
+                    made.module(check_guards=False), (program.example(model),), quant_config=settings
+                )
+                converted.export(str(path))
+            except (RuntimeError, ValueError) as error:
+                last = [line for line in said.getvalue().splitlines() if "error" in line.lower()][:1]
+                raise InputError(f"LiteRT cannot take the network: {error} {' '.join(last)}".strip()) from error
+        inputs, outputs = support.specs(model)
+        return Exported(path, inputs, outputs, {"format": "TFLite flatbuffer", "exporter": "litert-torch"})
+
+    def load(self, path: Path, target: Target, precision: Precision) -> _Session:
+        """Open the file with the XNNPACK delegate."""
+        return _Session(path, target, precision)
+
+
+class _Session:
+    def __init__(self, path: Path, target: Target, precision: Precision) -> None:
+        from ai_edge_litert.interpreter import Interpreter
+
+        self._path = path
+        self._precision = precision
+        try:
+            self._interpreter = Interpreter(str(path), num_threads=support.threads(target.threads))
+            self._interpreter.allocate_tensors()
+        except (RuntimeError, ValueError) as error:
+            raise DeviceError(f"LiteRT cannot load it: {error}", where=str(path)) from error
+        self._input = self._interpreter.get_input_details()[0]
+        self._output = self._interpreter.get_output_details()[0]
+
+    def run(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
+        values: NDArray[Any] = batch
+        if self._input["dtype"] != np.float32:
+            scale, zero_point = self._input["quantization"]
+            limits = np.iinfo(self._input["dtype"])
+            values = np.clip(np.rint(batch / scale) + zero_point, limits.min, limits.max).astype(self._input["dtype"])
+        self._interpreter.set_tensor(self._input["index"], values)
+        self._interpreter.invoke()
+        result: NDArray[Any] = self._interpreter.get_tensor(self._output["index"])
+        if self._output["dtype"] != np.float32:
+            scale, zero_point = self._output["quantization"]
+            result = (result.astype(np.float32) - zero_point) * scale
+        return result.astype(np.float32, copy=False)
+
+    def executed(self) -> Executed:
+        """Read from the types of the tensors that each operator of the file reads and writes."""
+        tensors = {t["index"]: np.dtype(t["dtype"]) for t in self._interpreter.get_tensor_details()}
+        layers: dict[str, int] = {}
+        fallbacks = []
+        for operation in self._interpreter._get_ops_details():
+            if operation["op_name"] not in _LAYERS:
+                continue
+            kinds = {tensors.get(int(operation["inputs"][0])), tensors.get(int(operation["outputs"][0]))}
+            kind = "int8" if kinds == {np.dtype(np.int8)} else "fp32" if kinds == {np.dtype(np.float32)} else "mixed"
+            layers[kind] = layers.get(kind, 0) + 1
+            if kind != self._precision:
+                fallbacks.append(f"{operation['op_name']} {operation['index']}")
+        delegated = any(o["op_name"] == "DELEGATE" for o in self._interpreter._get_ops_details())
+        how = "types of the tensors of each operator" + (", run by XNNPACK" if delegated else ", without a delegate")
+        precision = max(layers, key=lambda k: layers[k]) if layers else "unknown"
+        return Executed(precision, layers, how, tuple(fallbacks))

@@ -1,0 +1,146 @@
+"""ONNX Runtime on the CPU: the file that most servers and desktops can run."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgekit.errors import DeviceError, InputError
+from edgekit.quantization.placement import Style
+from edgekit.runtimes import support
+from edgekit.runtimes.base import Executed, Exported
+from edgekit.target import Precision, Target
+
+if TYPE_CHECKING:
+    from torch.export import ExportedProgram
+
+    from edgekit.model import Model
+
+OPSET = 18
+#: ONNX Runtime fuses Q/DQ around single operators into QLinear kernels, which take and give 8 bits; its x86
+#: kernels want unsigned activations.
+STYLE = Style("onnxruntime", unsigned=True)
+_INT8_OPERATORS = {"QLinearConv", "QLinearMatMul", "QGemm", "MatMulInteger", "ConvInteger", "MatMulIntegerToFloat"}
+_FLOAT_OPERATORS = {"Conv", "FusedConv", "Gemm", "MatMul", "FusedMatMul", "FusedGemm", "NhwcFusedConv"}
+
+
+def to_onnx(program: ExportedProgram, path: Path) -> None:
+    """Write an exported program as one ONNX file with named input and output.
+
+    Raises:
+        InputError: an operator of the network has no ONNX form.
+    """
+    import onnx
+    import torch
+
+    with support.quiet():
+        try:
+            made = torch.onnx.export(
+                program,
+                dynamo=True,
+                opset_version=OPSET,
+                input_names=[support.INPUT],
+                output_names=[support.OUTPUT],
+                verbose=False,
+            )
+        except torch.onnx.errors.OnnxExporterError as error:
+            raise InputError(
+                f"the network cannot be exported to ONNX: {str(error).splitlines()[0]}",
+                remedy="replace the operator that it names",
+            ) from error
+    if made is None:
+        raise InputError("the ONNX exporter gave no program", remedy="report the network's name")
+    proto: Any = made.model_proto
+    # The exporter stores source lines of this machine at each node; they are no part of the model.
+    for node in proto.graph.node:
+        del node.metadata_props[:]
+    for value in proto.graph.value_info:
+        del value.metadata_props[:]
+    del proto.graph.metadata_props[:]
+    onnx.checker.check_model(proto)
+    path.write_bytes(proto.SerializeToString())
+
+
+class OnnxRuntime:
+    """ONNX, opset 18, run by the CPU execution provider."""
+
+    name = "onnxruntime"
+    packages: tuple[str, ...] = ("onnxruntime", "onnx", "onnxscript")
+
+    def cannot_export(self, target: Target) -> str | None:
+        """See ``Runtime``."""
+        return support.missing(
+            {"torch": "torch", "onnx": "onnx", "onnxscript": "onnxscript", "onnxruntime": "onnxruntime"}, "onnxruntime"
+        ) or _wrong_precision(target)
+
+    def cannot_run(self, target: Target) -> str | None:
+        """See ``Runtime``."""
+        return support.missing({"onnxruntime": "onnxruntime"}, "onnxruntime") or _wrong_precision(target)
+
+    def export(self, model: Model, target: Target, precision: Precision, folder: Path) -> Exported:
+        """Write ``model.onnx``, in Q/DQ form for INT8."""
+        from edgekit.quantization import program
+
+        made = program.quantized_program(model, STYLE) if precision == "int8" else program.float_program(model)
+        path = folder / "model.onnx"
+        to_onnx(made, path)
+        inputs, outputs = support.specs(model)
+        return Exported(path, inputs, outputs, {"format": "ONNX", "opset": OPSET, "exporter": "torch.onnx (dynamo)"})
+
+    def load(self, path: Path, target: Target, precision: Precision) -> _Session:
+        """Open the file with all graph optimizations."""
+        return _Session(path, target, precision)
+
+
+def _wrong_precision(target: Target) -> str | None:
+    odd = [p for p in target.precisions if p not in ("fp32", "int8")]
+    return f"ONNX Runtime on a CPU runs fp32 and int8, not {', '.join(odd)}; change the target file" if odd else None
+
+
+class _Session:
+    def __init__(self, path: Path, target: Target, precision: Precision) -> None:
+        import onnxruntime
+
+        self._library = onnxruntime
+        self._path = path
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = support.threads(target.threads)
+        options.log_severity_level = 3
+        self._options = options
+        try:
+            self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        except Exception as error:
+            raise DeviceError(f"ONNX Runtime cannot load it: {error}", where=str(path)) from error
+
+    def run(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
+        result: NDArray[np.float32] = self._session.run(None, {support.INPUT: batch})[0]
+        return result
+
+    def executed(self) -> Executed:
+        """Read from the graph that ONNX Runtime optimized and partitioned, which it can write out."""
+        import tempfile
+
+        import onnx
+
+        options = self._library.SessionOptions()
+        options.log_severity_level = 4
+        with tempfile.TemporaryDirectory() as folder:
+            options.optimized_model_filepath = str(Path(folder) / "optimized.onnx")
+            self._library.InferenceSession(str(self._path), options, providers=["CPUExecutionProvider"])
+            graph = onnx.load(options.optimized_model_filepath).graph
+        layers: Counter[str] = Counter()
+        fallbacks = []
+        quantized = any(node.op_type in ("QuantizeLinear", "DequantizeLinear") for node in graph.node)
+        for node in graph.node:
+            if node.op_type in _INT8_OPERATORS:
+                layers["int8"] += 1
+            elif node.op_type in _FLOAT_OPERATORS:
+                layers["fp32"] += 1
+                if quantized:
+                    fallbacks.append(node.name or node.op_type)
+        precision = layers.most_common(1)[0][0] if layers else "unknown"
+        return Executed(precision, dict(layers), "ONNX Runtime's optimized graph", tuple(fallbacks))

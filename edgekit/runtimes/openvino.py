@@ -1,0 +1,119 @@
+"""OpenVINO on Intel CPUs."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgekit.errors import DeviceError
+from edgekit.quantization.placement import Style
+from edgekit.runtimes import support
+from edgekit.runtimes.base import Executed, Exported
+from edgekit.target import Precision, Target
+
+if TYPE_CHECKING:
+    from edgekit.model import Model
+
+#: OpenVINO computes any activation inside the convolution before it, so nothing is quantized in between;
+#: it takes a float output from an INT8 layer, and folds the weights itself.
+STYLE = Style("openvino", fold_weights=False, every_output=False)
+_HINT = {"fp32": "f32", "bf16": "bf16", "fp16": "f16", "int8": "f32"}
+_NAMES = {"f32": "fp32", "bf16": "bf16", "f16": "fp16", "i8": "int8", "u8": "int8"}
+_LAYERS = ("Convolution", "FullyConnected", "MatMul", "GroupConvolution", "Deconvolution")
+
+
+class OpenVINO:
+    """OpenVINO IR (``.xml`` and ``.bin``), latency mode."""
+
+    name = "openvino"
+    packages: tuple[str, ...] = ("openvino",)
+
+    def cannot_export(self, target: Target) -> str | None:
+        """See ``Runtime``."""
+        return support.missing({"torch": "torch", "openvino": "openvino"}, "openvino")
+
+    def cannot_run(self, target: Target) -> str | None:
+        """See ``Runtime``."""
+        absent = support.missing({"openvino": "openvino"}, "openvino")
+        if absent or target.device == "CPU":
+            return absent
+        support.no_telemetry()
+        import openvino
+
+        found = openvino.Core().available_devices
+        if target.device in found:
+            return None
+        return f"OpenVINO finds no device '{target.device}' here (it finds {', '.join(found)}); install its driver"
+
+    def export(self, model: Model, target: Target, precision: Precision, folder: Path) -> Exported:
+        """Write ``model.xml`` and ``model.bin``; weights stay in float32 or INT8."""
+        support.no_telemetry()
+        import openvino
+
+        from edgekit.quantization import program
+
+        made = program.quantized_program(model, STYLE) if precision == "int8" else program.float_program(model)
+        with support.quiet():
+            converted = openvino.convert_model(made)
+        converted.inputs[0].get_tensor().set_names({support.INPUT})
+        converted.outputs[0].get_tensor().set_names({support.OUTPUT})
+        converted.reshape({0: [1, *model.input_size]})
+        path = folder / "model.xml"
+        openvino.save_model(converted, path, compress_to_fp16=False)
+        inputs, outputs = support.specs(model)
+        details = {"format": "OpenVINO IR", "exporter": "openvino.convert_model", "files": ["model.xml", "model.bin"]}
+        return Exported(path, inputs, outputs, details)
+
+    def load(self, path: Path, target: Target, precision: Precision) -> _Session:
+        """Compile for latency in the precision asked for."""
+        return _Session(path, target, precision)
+
+
+class _Session:
+    def __init__(self, path: Path, target: Target, precision: Precision) -> None:
+        support.no_telemetry()
+        import openvino
+
+        # The precision is always said: left alone, OpenVINO runs BF16 where the CPU can.
+        settings: dict[str, Any] = {
+            "PERFORMANCE_HINT": "LATENCY",
+            "INFERENCE_PRECISION_HINT": _HINT[precision],
+            "INFERENCE_NUM_THREADS": support.threads(target.threads),
+            "NUM_STREAMS": 1,
+            **target.options,
+        }
+        self._precision = precision
+        try:
+            core = openvino.Core()
+            self._compiled = core.compile_model(core.read_model(path), target.device, settings)
+        except RuntimeError as error:
+            raise DeviceError(f"OpenVINO cannot load it: {error}", where=str(path)) from error
+        self._request = self._compiled.create_infer_request()
+        self._input = openvino.Tensor(np.zeros(self._compiled.input(0).shape, np.float32))
+        self._request.set_input_tensor(self._input)
+        self._output = self._request.get_output_tensor(0)
+
+    def run(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
+        np.copyto(self._input.data, batch)
+        self._request.infer()
+        result: NDArray[np.float32] = np.array(self._output.data, np.float32)
+        return result
+
+    def executed(self) -> Executed:
+        """Read from the runtime model that OpenVINO compiled."""
+        layers: Counter[str] = Counter()
+        fallbacks = []
+        for node in self._compiled.get_runtime_model().get_ordered_ops():
+            info = node.get_rt_info()
+            if info["layerType"].astype(str) not in _LAYERS:
+                continue
+            kind = _NAMES.get(info["runtimePrecision"].astype(str), info["runtimePrecision"].astype(str))
+            layers[kind] += 1
+            if kind != self._precision:
+                fallbacks.append(node.get_friendly_name())
+        precision = layers.most_common(1)[0][0] if layers else "unknown"
+        return Executed(precision, dict(layers), "OpenVINO's runtime model", tuple(fallbacks))

@@ -1,0 +1,66 @@
+"""What the runtimes share: quiet libraries, thread counts, specs."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import io
+import logging
+import os
+import warnings
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from edgekit.record import TensorSpec
+
+if TYPE_CHECKING:
+    from edgekit.model import Model
+
+INPUT = "input"
+OUTPUT = "logits"
+
+
+def missing(modules: dict[str, str], extra: str) -> str | None:
+    """Which of ``modules`` (import name -> distribution) are not installed, and the remedy."""
+    absent = [name for module, name in modules.items() if importlib.util.find_spec(module) is None]
+    if not absent:
+        return None
+    return f"not installed: {', '.join(absent)}; pip install 'edgekit[{extra}]'"
+
+
+def threads(asked: int) -> int:
+    """The thread count to use: ``asked``, or every core that this process may run on."""
+    if asked:
+        return asked
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
+
+
+def specs(model: Model) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:
+    """Input and output of a classifier exported for batch 1."""
+    return (
+        (TensorSpec(name=INPUT, shape=(1, *model.input_size), dtype="float32", layout="NCHW"),),
+        (TensorSpec(name=OUTPUT, shape=(1, model.num_classes), dtype="float32", layout="NC"),),
+    )
+
+
+def no_telemetry() -> None:
+    """Switch off the usage reports of the libraries that edgekit loads. Called before any of them is."""
+    os.environ.setdefault("DO_NOT_TRACK", "1")
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    os.environ.setdefault("SCARF_NO_ANALYTICS", "true")
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[io.StringIO]:
+    """Keep converters' chatter off the terminal; what they printed is in the yielded buffer."""
+    said = io.StringIO()
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+            warnings.simplefilter("ignore")
+            yield said
+    finally:
+        logging.disable(before)

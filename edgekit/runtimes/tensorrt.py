@@ -1,0 +1,54 @@
+"""TensorRT on NVIDIA Jetson and RTX: ONNX here, the engine on the device."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edgekit.errors import MissingError
+from edgekit.quantization.placement import Style
+from edgekit.runtimes import support
+from edgekit.runtimes.base import Exported, Session
+from edgekit.runtimes.onnxruntime import OPSET, to_onnx
+from edgekit.target import Precision, Target
+
+if TYPE_CHECKING:
+    from edgekit.model import Model
+
+#: An engine is bound to the GPU and the TensorRT version that built it, so the file that travels is ONNX.
+STYLE = Style("tensorrt", every_output=False, symmetric=True)
+
+
+class TensorRT:
+    """The ONNX file that TensorRT's builder takes on the device."""
+
+    name = "tensorrt"
+    packages: tuple[str, ...] = ("tensorrt", "onnx", "onnxscript")
+
+    def cannot_export(self, target: Target) -> str | None:
+        """See ``Runtime``."""
+        return support.missing({"torch": "torch", "onnx": "onnx", "onnxscript": "onnxscript"}, "onnxruntime")
+
+    def cannot_run(self, target: Target) -> str | None:
+        """See ``Runtime``."""
+        absent = support.missing({"tensorrt": "tensorrt"}, "tensorrt")
+        if absent:
+            return f"{absent}, on a machine with an NVIDIA GPU and its driver"
+        return "this version of edgekit writes the ONNX file for TensorRT and does not build engines yet"
+
+    def export(self, model: Model, target: Target, precision: Precision, folder: Path) -> Exported:
+        """Write ``model.onnx``; symmetric explicit quantization for INT8."""
+        from edgekit.quantization import program
+
+        made = program.quantized_program(model, STYLE) if precision == "int8" else program.float_program(model)
+        path = folder / "model.onnx"
+        to_onnx(made, path)
+        inputs, outputs = support.specs(model)
+        build = ["trtexec", "--onnx=model.onnx", "--saveEngine=model.engine"]
+        build += {"fp16": ["--fp16"], "int8": ["--int8", "--fp16"]}.get(precision, [])
+        details = {"format": "ONNX", "opset": OPSET, "build_on_device": " ".join(build)}
+        return Exported(path, inputs, outputs, details)
+
+    def load(self, path: Path, target: Target, precision: Precision) -> Session:
+        """Refuses: there is no engine to load yet."""
+        raise MissingError(str(self.cannot_run(target)), where=str(path))

@@ -1,0 +1,233 @@
+"""YAML with the line of every key, and pydantic validation that reports all errors with them."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from edgekit.errors import InputError
+
+KeyPath = tuple[str | int, ...]
+Schema = TypeVar("Schema", bound=BaseModel)
+_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+#: Where data and weights are looked for when the variable is not set.
+DEFAULT_FOLDERS = {"EDGEKIT_DATA": "./data", "EDGEKIT_WEIGHTS": "./weights"}
+
+
+class Source:
+    """One YAML file as plain data, with the line on which each key stands."""
+
+    def __init__(self, path: Path, data: Any, lines: Mapping[KeyPath, int]) -> None:
+        self.path = path
+        self.data = data
+        self.lines = lines
+
+    def where(self, key: KeyPath) -> str:
+        """``file:line: key`` for ``key``, or for its nearest parent that the file holds."""
+        known = key
+        while known and known not in self.lines:
+            known = known[:-1]
+        name = dotted(key)
+        place = f"{self.path}:{self.lines.get(known, 1)}"
+        return f"{place}: {name}" if name else place
+
+
+def dotted(key: KeyPath) -> str:
+    """``("passes", 0, "epochs")`` as ``passes[0].epochs``."""
+    text = ""
+    for part in key:
+        text += f"[{part}]" if isinstance(part, int) else f"{'.' if text else ''}{part}"
+    return text
+
+
+def expand(text: str) -> str:
+    """Replace ``${EDGEKIT_DATA}`` and ``${EDGEKIT_WEIGHTS}`` by the environment or the default.
+
+    Raises:
+        InputError: for any other variable that is not set.
+    """
+
+    def value(match: re.Match[str]) -> str:
+        name = match.group(1)
+        found = os.environ.get(name) or DEFAULT_FOLDERS.get(name)
+        if found is None:
+            raise InputError(f"the environment variable '{name}' is not set", remedy=f"export {name}=...")
+        return found
+
+    return _VARIABLE.sub(value, text)
+
+
+def read(path: Path) -> Source:
+    """Read a YAML file.
+
+    Raises:
+        InputError: when it cannot be read, is no YAML, holds a duplicate key or is no mapping.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        near = difflib.get_close_matches(path.name, [p.name for p in path.parent.glob("*.y*ml")], n=1)
+        hint = f"did you mean {path.parent / near[0]}?" if near else "give the path of a YAML file"
+        raise InputError("no such file", where=str(path), remedy=hint) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"cannot be read as UTF-8 text: {error}", where=str(path)) from None
+    try:
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise InputError(f"not valid YAML: {error.problem}", where=f"{path}:{line}") from None
+    except yaml.YAMLError as error:
+        raise InputError(f"not valid YAML: {error}", where=str(path)) from None
+    if not isinstance(node, yaml.MappingNode):
+        raise InputError("the file must hold keys and values at its top level", where=f"{path}:1")
+    lines: dict[KeyPath, int] = {}
+    problems: list[str] = []
+    data = _plain(node, (), lines, problems, path, set())
+    if problems:
+        raise InputError("\n".join(problems))
+    return Source(path, data, lines)
+
+
+def _plain(
+    node: yaml.Node, key: KeyPath, lines: dict[KeyPath, int], problems: list[str], path: Path, above: set[int]
+) -> Any:
+    """The data under ``node``; fills ``lines`` and ``problems`` on the way down."""
+    lines.setdefault(key, node.start_mark.line + 1)
+    if id(node) in above:
+        problems.append(f"{path}:{node.start_mark.line + 1}: {dotted(key)}: an alias to its own parent is not allowed")
+        return None
+    above = above | {id(node)}
+    if isinstance(node, yaml.MappingNode):
+        result: dict[str, Any] = {}
+        for name_node, value_node in node.value:
+            name = str(name_node.value) if isinstance(name_node, yaml.ScalarNode) else ""
+            line = name_node.start_mark.line + 1
+            here = (*key, name)
+            if not name or name == "<<":
+                problems.append(f"{path}:{line}: {dotted(key)}: a key must be plain text; merge keys are not allowed")
+                continue
+            if name in result:
+                problems.append(
+                    f"{path}:{line}: {dotted(here)}: duplicate key, first given in line {lines[here]}; keep one of them"
+                )
+                continue
+            lines[here] = line
+            result[name] = _plain(value_node, here, lines, problems, path, above)
+        return result
+    if isinstance(node, yaml.SequenceNode):
+        return [
+            _plain(item, (*key, index), lines, problems, path, above)
+            for index, item in enumerate(node.value)
+        ]
+    value = yaml.SafeLoader("").construct_object(node)
+    if isinstance(value, str):
+        try:
+            return expand(value)
+        except InputError as error:
+            problems.append(f"{path}:{node.start_mark.line + 1}: {dotted(key)}: {error}")
+    return value
+
+
+def validate(source: Source, schema: type[Schema]) -> Schema:
+    """Build ``schema`` from ``source``.
+
+    Raises:
+        InputError: one line ``file:line: key: what is wrong, what is allowed`` for every error.
+    """
+    try:
+        return schema.model_validate(source.data)
+    except ValidationError as error:
+        raise InputError("\n".join(_explain(source, schema, error))) from None
+
+
+def _explain(source: Source, schema: type[BaseModel], error: ValidationError) -> list[str]:
+    rows = []
+    for item in error.errors(include_url=False):
+        key = _without_tags(source.data, item["loc"])
+        kind = item["type"]
+        if kind == "extra_forbidden":
+            allowed = _allowed_keys(schema, item["loc"][:-1])
+            near = difflib.get_close_matches(str(key[-1]), allowed, n=1)
+            text = "unknown key" + (f", did you mean '{near[0]}'?" if near else "")
+            text += f" Allowed: {', '.join(allowed)}" if allowed else ""
+        elif kind == "missing":
+            text = "this key is required"
+        elif kind in ("literal_error", "enum", "union_tag_invalid"):
+            context = item.get("ctx", {})
+            allowed_text = str(context.get("expected") or context.get("expected_tags"))
+            value = context.get("tag", item.get("input"))
+            options = re.findall(r"'([^']*)'", allowed_text)
+            near = difflib.get_close_matches(str(value), options, n=1)
+            text = f"'{value}' is not allowed" + (f", did you mean '{near[0]}'?" if near else "")
+            text += f" Allowed: {', '.join(options) or allowed_text}"
+            if kind == "union_tag_invalid":
+                key = (*key, "kind")
+        elif kind == "union_tag_not_found":
+            text, key = "this key is required", (*key, "kind")
+        else:
+            message = item["msg"].removeprefix("Value error, ")
+            value = item.get("input")
+            shown = "" if isinstance(value, (dict, list)) or kind == "value_error" else f" (got {value!r})"
+            text = message[0].lower() + message[1:] + shown
+        rows.append(f"{source.where(key)}: {text}")
+    return rows
+
+
+def _without_tags(data: Any, location: KeyPath) -> KeyPath:
+    """``location`` less the union tags that pydantic puts between the keys of the file."""
+    key: list[str | int] = []
+    for index, part in enumerate(location):
+        last = index == len(location) - 1
+        if isinstance(data, dict) and part in data:
+            data = data[part]
+        elif isinstance(data, list) and isinstance(part, int) and part < len(data):
+            data = data[part]
+        elif isinstance(data, dict) and part == data.get("kind") and not last:
+            continue
+        elif not last:
+            continue
+        elif isinstance(data, dict) and part != data.get("kind"):
+            data = None
+        else:
+            continue
+        key.append(part)
+    return tuple(key)
+
+
+def _allowed_keys(schema: type[BaseModel], location: KeyPath) -> list[str]:
+    """The keys that ``schema`` allows at ``location``, found by walking its JSON Schema."""
+    whole = schema.model_json_schema()
+    node: dict[str, Any] = whole
+
+    def resolve(part: dict[str, Any]) -> dict[str, Any]:
+        if "$ref" in part:
+            found: dict[str, Any] = whole["$defs"][part["$ref"].rsplit("/", 1)[1]]
+            return found
+        return part
+
+    for step in location:
+        node = resolve(node)
+        if isinstance(step, int):
+            node = node.get("items", node)
+            continue
+        options = [resolve(o) for o in (node, *node.get("anyOf", []), *node.get("oneOf", []))]
+        mapping = node.get("discriminator", {}).get("mapping", {})
+        if step in mapping:
+            node = {"$ref": mapping[step]}
+            continue
+        for option in options:
+            if step in option.get("properties", {}):
+                node = option["properties"][step]
+                break
+    node = resolve(node)
+    names: list[str] = list(node.get("properties", {}))
+    for option in (*node.get("anyOf", []), *node.get("oneOf", [])):
+        names += [n for n in resolve(option).get("properties", {}) if n not in names]
+    return names

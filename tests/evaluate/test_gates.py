@@ -1,0 +1,100 @@
+"""Which gates a precision meets, where they fail, and what they say."""
+
+from __future__ import annotations
+
+import pytest
+
+from edgekit.evaluate.gates import check
+from edgekit.evaluate.parity import Parity
+from edgekit.recipe import Gates
+from edgekit.record import Gate, Measurement
+
+
+def accuracy(artifact: str, value: float) -> Measurement:
+    return Measurement(artifact=artifact, metric="accuracy", unit="share", samples=(value,), method="test")
+
+
+def judge(
+    precision: str, parity: Parity, before: float = 0.85, after: float = 0.85, trained: bool = True
+) -> dict[str, Gate]:
+    rows = check(
+        "a",
+        precision,
+        parity,
+        [accuracy("a", after)],
+        [accuracy("source", before)],
+        Gates(),
+        trained,
+    )
+    assert {row.artifact for row in rows} == {"a"}
+    return {row.name: row for row in rows}
+
+
+GOOD = Parity(2.1e-4, 2.1e-4, 1.0, 64)
+
+
+def test_fp32_that_agrees() -> None:
+    rows = judge("fp32", GOOD)
+    assert list(rows) == ["parity/logits", "parity/agreement", "accuracy_drop"]
+    assert all(row.passed for row in rows.values())
+    expected = "logits differ by 2.1e-04 of the largest logit on 64 images; allowed 1.0e-03"
+    assert rows["parity/logits"].explanation == expected
+    assert rows["accuracy_drop"].explanation == (
+        "accuracy 85.00% is equal to the source's 85.00%; a drop of at most 1.00 points is allowed"
+    )
+
+
+def test_fp32_fails_by_logits_and_by_one_class() -> None:
+    assert not judge("fp32", Parity(0.1, 2e-3, 1.0, 64))["parity/logits"].passed
+    row = judge("fp32", Parity(1e-5, 1e-5, 63 / 64, 64))["parity/agreement"]
+    assert not row.passed
+    assert row.explanation == "the same class as the source on 98.4% of 64 images; at least 99.9% required"
+
+
+@pytest.mark.parametrize("precision", ["int8", "bf16", "fp16"])
+def test_reduced_precision_is_judged_by_its_classes(precision: str) -> None:
+    rows = judge(precision, Parity(0.5, 0.05, 0.96, 64))
+    assert list(rows) == ["parity/agreement", "accuracy_drop"]
+    assert rows["parity/agreement"].passed
+    assert not judge(precision, Parity(0.5, 0.05, 0.94, 64))["parity/agreement"].passed
+
+
+def test_a_precision_that_nobody_knows_is_judged_as_fp32() -> None:
+    assert not judge("unknown", Parity(0.5, 0.05, 1.0, 64))["parity/logits"].passed
+
+
+@pytest.mark.parametrize(("after", "passed"), [(0.84, True), (0.8399, False), (0.90, True)])
+def test_accuracy_drop(after: float, passed: bool) -> None:
+    # 0.85 - 0.84 is 0.010000000000000009: a drop of exactly the limit passes.
+    row = judge("int8", GOOD, 0.85, after)["accuracy_drop"]
+    assert row.passed is passed
+    assert row.value == pytest.approx(0.85 - after)
+
+
+def test_what_could_not_be_measured_does_not_pass() -> None:
+    broken = Parity(None, None, None, 64, "the artifact's logits are not finite")
+    missing = Measurement(
+        artifact="a", metric="accuracy", unit="share", not_measured_reason="logits are not finite", method="test"
+    )
+    rows = check("a", "fp32", broken, [missing], [accuracy("source", 0.9)], Gates(), True)
+    assert [row.passed for row in rows] == [False, False, False]
+    assert "the artifact's logits are not finite" in rows[0].explanation
+    assert rows[2].explanation == "the accuracy of the artifact was not measured: logits are not finite"
+    none = check("a", "int8", GOOD, [], [], Gates(), True)
+    assert none[1].explanation == "the accuracy of the source was not measured: no such figure in the record"
+
+
+def test_random_weights() -> None:
+    assert list(judge("fp32", GOOD, trained=False)) == ["parity/logits", "parity/agreement"]
+    rows = judge("int8", Parity(0.5, 0.05, 0.4, 64), trained=False)
+    assert rows["parity/agreement"].passed
+    assert rows["parity/agreement"].limit is None
+    assert rows["parity/agreement"].value == 0.4
+    assert "not judged, since the weights are random" in rows["parity/agreement"].explanation
+    assert not judge("int8", Parity(None, None, None, 64, "not finite"), trained=False)["parity/agreement"].passed
+
+
+def test_the_newest_accuracy_of_this_artifact_counts() -> None:
+    rows = [accuracy("a", 0.1), accuracy("a", 0.9), accuracy("b", 0.2)]
+    gate = check("a", "int8", GOOD, rows, [accuracy("source", 0.9)], Gates(), True)[1]
+    assert gate.value == 0.0

@@ -1,0 +1,114 @@
+"""The measuring process as a whole, with a runtime that does nothing, or fails in each of its ways."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from edgekit.errors import DeviceError
+from edgekit.measure.latency import Job, measurements, run_once
+from edgekit.measure.protocol import Energy, ExecutedPrecision, WorkerResult
+from edgekit.recipe import Benchmark
+
+
+def result(samples: tuple[float, ...] = (0.002, 0.001), joules: float | None = None) -> WorkerResult:
+    return WorkerResult(
+        samples_s=samples,
+        load_s=0.5,
+        first_s=0.01,
+        rss_empty_bytes=100,
+        rss_loaded_bytes=250,
+        rss_peak_bytes=300,
+        context_switches_involuntary=4,
+        cpu_s=0.1,
+        wall_s=0.2,
+        steal_ticks=None,
+        clock_mhz_before=None,
+        clock_mhz_after=None,
+        threads=2,
+        executed=ExecutedPrecision(precision="fp32", how="told"),
+        energy=Energy(not_measured_reason="no RAPL counters")
+        if joules is None
+        else Energy(joules_per_inference=joules, idle_w=3.0, busy_j=9.0, count=4, source="RAPL", scope="1 package"),
+    )
+
+
+def test_one_fresh_process(job: Job, null_child: None) -> None:
+    got = run_once(job, warmup=3, runs=20, timeout_s=60)
+    assert len(got.samples_s) == 20
+    assert got.load_s > 0
+    assert got.rss_peak_bytes >= got.rss_empty_bytes > 1_000_000
+    # The measuring process holds the runtime and nothing else.
+    assert got.executed.how == "told by the stub; loaded: "
+    assert got.executed.layers == {"fp32": 3}
+
+
+def test_a_file_in_the_working_folder_takes_no_module_s_place(
+    job: Job, null_child: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "json.py").write_text("raise SystemExit(9)")
+    monkeypatch.chdir(tmp_path)
+    relative = replace(job, path=Path(job.path.name), inputs=Path(job.inputs.name))
+    assert len(run_once(relative, warmup=1, runs=2, timeout_s=60).samples_s) == 2
+
+
+@pytest.mark.parametrize(
+    ("mode", "match"),
+    [
+        ("missing", "null-fp32: the process that measured it: the package 'x' is not installed"),
+        ("raise", "ValueError: broken graph"),
+        ("crash", r"ended with exit code 134 and gave no result; it wrote last: first line \| the engine gives up"),
+        ("kill", r"was ended by SIGKILL \(often: out of memory\)"),
+    ],
+)
+def test_failures_name_the_artifact_and_the_cause(job: Job, null_child: None, mode: str, match: str) -> None:
+    job.path.write_text(mode)
+    with pytest.raises(DeviceError, match=match):
+        run_once(job, warmup=1, runs=2, timeout_s=60)
+
+
+def test_a_process_that_hangs_is_ended(job: Job, null_child: None) -> None:
+    job.path.write_text("hang")
+    with pytest.raises(
+        DeviceError, match="took longer than 3 s and was ended; it wrote last: waiting for the device"
+    ):
+        run_once(job, warmup=1, runs=2, timeout_s=3)
+
+
+def test_unreadable_inputs(job: Job, null_child: None) -> None:
+    job.inputs.write_bytes(b"no array")
+    with pytest.raises(DeviceError, match=r"inputs\.npy: cannot be read as a \.npy file"):
+        run_once(job, warmup=1, runs=2, timeout_s=60)
+
+
+def test_measurements(job: Job) -> None:
+    rows = measurements(job, [result(), result((0.003, 0.004))], Benchmark(warmup=5, runs=10))
+    latency = [row for row in rows if row.metric == "latency_s"]
+    assert [row.samples for row in latency] == [(0.002, 0.001), (0.003, 0.004)]
+    assert [row.conditions["process"] for row in latency] == [0, 1]
+    assert latency[0].conditions["warmup"] == 5
+    assert latency[0].conditions["runs"] == 2
+    assert latency[0].conditions["batch"] == 1
+    assert "preprocessing excluded" in latency[0].conditions["timed"]
+    single = {row.metric: row for row in rows if row.metric != "latency_s"}
+    assert single["load_s"].samples == (0.5, 0.5)
+    assert single["first_inference_s"].samples == (0.01, 0.01)
+    assert single["peak_rss_bytes"].samples == (300.0, 300.0)
+    assert single["runtime_rss_bytes"].samples == (150.0, 150.0)
+    assert single["energy_j"].not_measured_reason == "no RAPL counters"
+    assert {row.artifact for row in rows} == {"null-fp32"}
+
+
+def test_energy_keeps_source_scope_window_and_idle_power(job: Job) -> None:
+    rows = measurements(job, [result(joules=1.5), result()], Benchmark())
+    row = next(row for row in rows if row.metric == "energy_j")
+    assert row.samples == (1.5,)
+    assert row.conditions["source"] == "RAPL"
+    assert row.conditions["windows"][0]["idle_w"] == 3.0
+
+
+def test_no_results(job: Job) -> None:
+    with pytest.raises(DeviceError, match="no process gave a result"):
+        measurements(job, [], Benchmark())

@@ -1,0 +1,157 @@
+"""The measuring loop on a session that does nothing, so that its own cost and arithmetic are known."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from edgekit.errors import DeviceError, InputError
+from edgekit.measure import meters, process, worker
+from edgekit.measure.latency import Job
+from edgekit.measure.protocol import Request
+from edgekit.runtimes.base import Executed
+
+if TYPE_CHECKING:
+    from edgekit.runtimes.base import Runtime
+
+
+@dataclass
+class Null:
+    """A runtime and session in one; it keeps what it was given."""
+
+    output: NDArray[np.float32] = field(default_factory=lambda: np.zeros((1, 2), dtype=np.float32))
+    seen: list[float] = field(default_factory=list)
+    shapes: set[tuple[int, ...]] = field(default_factory=set)
+
+    def load(self, *_: object) -> Null:
+        return self
+
+    def run(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
+        self.seen.append(float(batch.flat[0]))
+        self.shapes.add(batch.shape)
+        return self.output
+
+    def executed(self) -> Executed:
+        return Executed("fp32", {"fp32": 1}, "told", ("layer",))
+
+
+def getter(session: Null) -> Callable[[str], Runtime]:
+    return lambda name: cast("Runtime", session)
+
+
+def request(job: Job, warmup: int = 2, runs: int = 7) -> Request:
+    return Request(
+        runtime=job.runtime,
+        path=job.path,
+        target=job.target,
+        precision="fp32",
+        inputs=job.inputs,
+        warmup=warmup,
+        runs=runs,
+    )
+
+
+def test_every_run_is_kept_and_the_images_are_taken_in_turn(job: Job) -> None:
+    null = Null()
+    result = worker.measure(request(job), getter(null))
+    assert len(result.samples_s) == 7
+    assert min(result.samples_s) > 0
+    assert sum(result.samples_s) <= result.wall_s
+    # The first inference, then warm-up and timed runs, each over the three images.
+    assert null.seen == [0.0] + [0.0, 4.0, 8.0] * 3
+    assert null.shapes == {(1, 1, 2, 2)}
+    assert result.rss_peak_bytes >= result.rss_loaded_bytes > 0
+    assert result.executed.fallbacks == ("layer",)
+    assert result.threads == len(process.affinity())
+    assert result.energy.not_measured_reason == "the target's energy_meter is 'none'"
+
+
+def test_own_cost_of_the_harness(job: Job) -> None:
+    result = worker.measure(request(job, warmup=50, runs=2000), getter(Null()))
+    cost = np.median(result.samples_s)
+    print(f"the harness adds {cost * 1e6:.2f} us to a run (p50), {max(result.samples_s) * 1e6:.1f} us at most")
+    assert len(result.samples_s) == 2000
+
+
+def test_garbage_collection_is_off_from_the_warm_up_on_and_allowed_again_afterwards(job: Job) -> None:
+    import gc
+
+    states = []
+
+    class Watch(Null):
+        def run(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
+            states.append(gc.isenabled())
+            return self.output
+
+    worker.measure(request(job, warmup=2, runs=3), getter(Watch()))
+    assert states == [True] + [False] * 5
+    assert gc.isenabled()
+
+
+def test_a_batch_that_is_not_logits_is_refused(job: Job) -> None:
+    with pytest.raises(DeviceError, match=r"output of shape \[2\] for one image, not \[1, classes\]"):
+        worker.measure(request(job), getter(Null(output=np.zeros(2, dtype=np.float32))))
+
+
+@pytest.mark.parametrize(
+    "array", [np.zeros((2, 1, 2, 2)), np.zeros((1, 2, 2), np.float32), np.zeros((0, 1, 2, 2), np.float32)]
+)
+def test_wrong_inputs(job: Job, array: NDArray[np.float32]) -> None:
+    np.save(job.inputs, array)
+    with pytest.raises(InputError, match="must hold float32"):
+        worker.measure(request(job), getter(Null()))
+
+
+def test_inputs_with_pickled_code_are_refused(job: Job) -> None:
+    np.save(job.inputs, np.array([{}], dtype=object))
+    with pytest.raises(InputError, match=r"cannot be read as a \.npy file"):
+        worker.measure(request(job), getter(Null()))
+
+
+def test_energy_of_the_worker(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Steady:
+        source, scope, update_period_s = "test", "all", 1e-3
+        joules = 0.0
+
+        def read_j(self) -> float:
+            self.joules += 1.0
+            return self.joules
+
+    monkeypatch.setattr(worker, "_WINDOW_S", 0.02)
+    monkeypatch.setattr(meters, "find", lambda kind, gpu: Steady())
+    result = worker.measure(request(job), getter(Null())).energy
+    assert result.joules_per_inference is not None
+    assert result.source == "test"
+    assert result.busy_j == 1.0
+    assert result.not_measured_reason is None
+
+
+def test_wrong_call(capsys: pytest.CaptureFixture[str]) -> None:
+    assert worker.main(["only one"]) == 2
+    assert "usage" in capsys.readouterr().err
+
+
+def test_process_readers(tmp_path: Path) -> None:
+    assert process.peak_rss_bytes() >= process.rss_bytes() * 0.9
+    stat = tmp_path / "stat"
+    stat.write_text("cpu  1 2 3 4 5 6 7 88 9 10\ncpu0 ...\n")
+    assert process.steal_ticks(stat) == 88
+    assert process.steal_ticks(tmp_path / "absent") is None
+    for core in process.affinity():
+        folder = tmp_path / f"cpu{core}" / "cpufreq"
+        folder.mkdir(parents=True)
+        (folder / "scaling_cur_freq").write_text("2600000\n")
+    assert process.clock_mhz(tmp_path) == 2600.0
+    assert process.clock_mhz(tmp_path / "absent") is None
+
+
+def test_request_survives_json(job: Job) -> None:
+    one = request(job)
+    assert Request.model_validate(json.loads(one.model_dump_json())) == one

@@ -1,0 +1,210 @@
+from __future__ import annotations
+
+import statistics
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from edgekit.record import Measurement, Record
+from edgekit.report import Item, results, rows
+from edgekit.report.classes import rarest
+
+if TYPE_CHECKING:
+    from tests.report.conftest import Maker
+
+#: The paper's categories and items, each by the word that our item begins with.
+ITEMS = {
+    "Task": ["Clinical", "Modality", "Input", "Preprocessing", "Dataset", "Class"],
+    "Hardware platform": ["Device", "Memory", "Power", "Thermal", "System"],
+    "Software stack": ["Runtime", "Backend", "Compiler", "Operating", "Driver"],
+    "Numerical precision": ["Precision", "PTQ", "Calibration", "Granularity", "Layers"],
+    "Inference protocol": ["Batch", "Warm-up", "Timed", "Synchronization", "Scope"],
+    "Latency reporting": ["p50", "p90", "p99", "Variance", "Throttling", "Loading"],
+    "Memory footprint": ["Model", "Peak", "Additional"],
+    "Energy and power": ["Measurement", "Idle", "Energy", "Variance"],
+    "Reliability and safety": ["ECE", "NLL", "Sensitivity", "Robustness", "Robustness", "Failure"],
+}
+
+
+def find(record: Record, title: str, start: str) -> Item:
+    section = next(one for one in rows(record) if one.title == title)
+    return next(item for item in section.items if item.name.startswith(start))
+
+
+def replaced(record: Record, metric: str, **fields: Any) -> Record:
+    """The record with ``fields`` in every measurement of ``metric``."""
+    changed = [m.model_copy(update=fields) if m.metric == metric else m for m in record.measurements]
+    return record.model_copy(update={"measurements": tuple(changed)})
+
+
+def empty() -> Record:
+    return Record(
+        edgekit_version="0",
+        git_commit=None,
+        git_dirty=None,
+        created_utc="",
+        command="",
+        recipe={},
+        recipe_sha256="",
+        data={},
+        machine={},
+    )
+
+
+def test_every_item_of_the_paper_is_there(record: Record) -> None:
+    assert {one.title: [item.name.split(" ")[0].rstrip(",") for item in one.items] for one in rows(record)} == ITEMS
+
+
+@pytest.mark.parametrize("variant", ["trained", "untrained", "few runs", "empty"])
+def test_no_item_is_blank(make: Maker, variant: str) -> None:
+    one = {
+        "trained": lambda: make(),
+        "untrained": lambda: make(untrained=True),
+        "few runs": lambda: make(runs=4),
+        "empty": empty,
+    }[variant]()
+    items = [item for section in rows(one) for item in section.items]
+    assert len(items) == sum(map(len, ITEMS.values()))
+    for item in items:
+        assert (item.value is None) != (item.reason is None), item
+        assert all(line.strip() and "None" not in line for line in item.lines), item
+    if variant == "empty":
+        assert [item.name for item in items if item.value] == ["Power mode", "PTQ or QAT"]
+
+
+def test_a_percentile_stands_only_where_the_samples_allow_it(record: Record, make: Maker) -> None:
+    p90 = find(record, "Latency reporting", "p90")
+    assert p90.each["cpu-int8"].value is not None
+    p99 = find(record, "Latency reporting", "p99")
+    assert "p99 needs at least 662 runs, 600 were timed" in "\n".join(p99.lines)
+    few = find(make(runs=20), "Latency reporting", "p90")
+    assert few.value is None
+    assert "p90 needs at least 64 runs, 60 were timed" in (few.reason or "")
+    many = find(make(runs=250), "Latency reporting", "p99")
+    assert many.each["cpu-int8"].value is not None
+
+
+def test_only_the_newest_round_of_latencies_counts(record: Record) -> None:
+    slow = [
+        m.model_copy(update={"samples": (9.0,) * 200, "conditions": {**m.conditions, "session": "later"}})
+        for m in record.of("cpu-int8", "latency_s")
+    ]
+    again = record.model_copy(update={"measurements": (*record.measurements, *slow)})
+    assert [len(one.pooled) for one in results.rounds(again, "cpu-int8")] == [600, 600]
+    assert results.percentile(again, "cpu-int8", 0.5).short == "9000"
+    assert "not timed on the same occasion" in results.speedup(again, "cpu-int8").text
+    also = [m.model_copy(update={"artifact": "source"}) for m in slow]
+    both = again.model_copy(update={"measurements": (*again.measurements, *also)})
+    assert results.speedup(both, "cpu-int8").short == "1.00"
+    # The others keep the speed-up of the occasion on which they were timed.
+    assert results.speedup(both, "cpu-fp32") == results.speedup(record, "cpu-fp32")
+
+
+def test_a_process_number_seen_before_begins_a_new_round(record: Record) -> None:
+    twice = record.model_copy(update={"measurements": (*record.measurements, *record.of("source", "latency_s"))})
+    found = results.latency(twice, "source")
+    assert found is not None
+    assert len(found.processes) == 3
+
+
+def test_the_speed_up_is_that_of_the_medians(record: Record) -> None:
+    medians = {}
+    for name in ("source", "cpu-int8"):
+        samples = [s for m in record.of(name, "latency_s") for s in m.samples or ()]
+        medians[name] = statistics.median(samples)
+    expected = medians["source"] / medians["cpu-int8"]
+    assert float(results.speedup(record, "cpu-int8").short) == pytest.approx(expected, rel=2e-3)
+
+
+def test_energy_that_was_measured_shows_source_scope_window_and_count(record: Record) -> None:
+    window = {
+        "joules_per_inference": 0.9,
+        "idle_w": 2.0,
+        "busy_j": 9.0,
+        "count": 100,
+        "window_s": 2.0,
+        "idle_s": 2.0,
+    }
+    conditions = {"source": "RAPL (powercap)", "scope": "1 CPU package", "windows": [window, window]}
+    one = replaced(
+        record, "energy_j", samples=(0.9, 1.1), not_measured_reason=None, conditions=conditions, method="counter"
+    )
+    title = "Energy and power"
+    method = find(one, title, "Measurement").value
+    assert (
+        method
+        == "counter; source RAPL (powercap); scope 1 CPU package; 2 windows, 4.00 s and 200 inferences in all"
+    )
+    assert find(one, title, "Idle").value == "yes, 2.00 W"
+    assert find(one, title, "Energy").value == "1.00 J"
+    assert find(one, title, "Variance").value == "standard deviation 0.141 J over 2 windows"
+    single = replaced(one, "energy_j", samples=(0.9,))
+    assert "variance needs at least two" in (find(single, title, "Variance").reason or "")
+
+
+def test_energy_that_was_not_measured_carries_the_meters_reason(record: Record) -> None:
+    for item in next(one for one in rows(record) if one.title == "Energy and power").items:
+        assert item.reason == "not measured: no RAPL counters: this is a virtual machine"
+
+
+def test_robustness_says_that_this_run_did_not_look(record: Record) -> None:
+    item = find(record, "Reliability and safety", "Robustness")
+    assert item.reason == "not measured: this run has no robustness analysis"
+
+
+def test_the_rarest_class_is_shown_from_source_to_artifact_with_positives(record: Record) -> None:
+    assert [one.name for one in rarest(record)] == ["rare_lesion"]
+    text = find(record, "Reliability and safety", "Sensitivity").value or ""
+    assert text.startswith("rare_lesion (10 positives in the test split): source 0.871 (0.771 to 0.951) → ")
+    assert "cpu-int8 0.868 (0.768 to 0.948)" in text
+    assert "cpu-fp32" not in text.replace("intel-cpu-fp32", "")
+
+
+def test_where_no_class_is_rare_the_smallest_is_named(record: Record) -> None:
+    splits = {"train": {"class_counts": {"healthy": 40, "adenoma": 30, "rare_lesion": 35}}}
+    one = record.model_copy(update={"data": {**record.data, "splits": splits}})
+    assert [each.name for each in rarest(one)] == ["adenoma"]
+
+
+def test_changed_predictions_are_counted_image_by_image(record: Record) -> None:
+    labels = (0, 0, 1, 2)
+    source = record.predictions[0].model_copy(update={"predicted": (0, 0, 1, 1), "confidence": (0.9,) * 4})
+    other = source.model_copy(update={"artifact": "cpu-int8", "predicted": (0, 1, 1, 2)})
+    one = record.model_copy(update={"labels": labels, "predictions": (source, other)})
+    assert find(one, "Reliability and safety", "Failure").value == (
+        "cpu-int8: changed predictions against the source: 2 of 4 images (1 right to wrong, 1 wrong to right); "
+        "most often healthy became adenoma (1)"
+    )
+
+
+def test_artifacts_with_the_same_text_share_a_line(record: Record) -> None:
+    lines = find(record, "Numerical precision", "Precision").lines
+    assert lines[0] == "source, source-fused, cpu-fp32, intel-cpu-fp32, android-fp32: fp32"
+    assert lines[-1] == "iphone-fp32, iphone-int8: not measured: Core ML can be run on macOS only"
+
+
+def test_the_calibration_set_says_how_many_and_how_drawn(record: Record) -> None:
+    item = find(record, "Numerical precision", "Calibration")
+    assert item.value == "128 images of the split 'train', drawn with seed 7, uniformly; ranges: least error"
+    floating = record.model_copy(update={"stages": record.stages[:2]})
+    reason = find(floating, "Numerical precision", "Calibration").reason
+    assert reason == "does not apply: no pass of this recipe quantizes"
+
+
+def test_what_the_machine_could_not_read_stays_a_reason(record: Record) -> None:
+    assert (find(record, "Hardware platform", "Thermal").reason or "").startswith("not readable: no thermal zones")
+    assert "not readable: this system shows no cpufreq" in (find(record, "Hardware platform", "Power").value or "")
+
+
+def test_a_run_without_timed_runs_says_so(record: Record) -> None:
+    kept = tuple(m for m in record.measurements if m.metric != "latency_s")
+    missing = Measurement(
+        artifact="source",
+        metric="latency_s",
+        unit="s",
+        not_measured_reason="benchmark.source: false",
+        method="none",
+    )
+    one = record.model_copy(update={"measurements": (*kept, missing)})
+    assert find(one, "Inference protocol", "Timed").reason == "not measured: no artifact was timed"
+    assert find(one, "Latency reporting", "p50").each["source"].why == "benchmark.source: false"
