@@ -19,7 +19,9 @@ _CONTAINERS = ("state_dict", "model_state_dict", "model", "net", "ema", "state_d
 _PREFIXES = ("module.", "_orig_mod.", "model.", "net.")
 _SHOWN = 8
 _GLOBAL = re.compile(r"(?:GLOBAL|global:) (?:GLOBAL )?([\w.]+)")
-_TENSORS_ONLY = "where it was made, save the tensors alone: safetensors.torch.save_file(model.state_dict(), 'a.safetensors')"
+_TENSORS_ONLY = (
+    "where it was made, save the tensors alone: safetensors.torch.save_file(model.state_dict(), 'a.safetensors')"
+)
 
 
 def read(path: Path) -> dict[str, Tensor]:

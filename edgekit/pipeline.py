@@ -143,6 +143,7 @@ class Run:
 
     def _data(self) -> Finished:
         config, spec = self.recipe.data, self.recipe.input
+        config.fetch()
         key = {
             "data": config.model_dump(mode="json"),
             "input": spec.model_dump(mode="json"),
@@ -459,7 +460,7 @@ class Run:
         judged_as = variant.precision if variant.precision != "fp32" else known
         rows = evaluate.check(variant.name, judged_as, parity, own, source, self.recipe.gates, trained)
         same = executed.precision in (variant.precision, "unknown")
-        text = f"asked for {variant.precision}; {executed.how} says {executed.precision}"
+        text = f"asked for {variant.precision}, ran {executed.precision} (read from: {executed.how})"
         return [
             *rows,
             record.Gate(

@@ -170,4 +170,5 @@ def read(path: Path) -> Record:
 
 def dumps(record: Record) -> str:
     """The record as JSON text, stable in its order."""
-    return json.dumps(record.model_dump(mode="json"), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    # Through pydantic's own JSON, which writes a figure that is not finite as text; JSON has no form for it.
+    return json.dumps(json.loads(record.model_dump_json()), indent=1, ensure_ascii=False, allow_nan=False) + "\n"

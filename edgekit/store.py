@@ -39,14 +39,21 @@ def digest(value: Any) -> str:
 
 
 def file_sha256(path: Path) -> str:
-    """sha256 (hex) of a file, or of the names and contents of all files below a folder."""
+    """sha256 (hex) of a file, or of the names and contents of all files below a folder.
+
+    Raises:
+        InputError: a file cannot be read.
+    """
     if path.is_dir():
         whole = hashlib.sha256()
         for file in sorted(p for p in path.rglob("*") if p.is_file()):
             whole.update(f"{file.relative_to(path).as_posix()}\0{file_sha256(file)}\n".encode())
         return whole.hexdigest()
-    with path.open("rb") as handle:
-        return hashlib.file_digest(handle, "sha256").hexdigest()
+    try:
+        with path.open("rb") as handle:
+            return hashlib.file_digest(handle, "sha256").hexdigest()
+    except OSError as error:
+        raise InputError(f"cannot be read: {error.strerror or error}", where=str(path)) from None
 
 
 def size_bytes(path: Path) -> int:
@@ -178,10 +185,15 @@ class Store:
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
+            self._lock.close()
             raise InputError(
                 "another edgekit process is working in this folder", where=str(folder), remedy="wait for it to end"
             ) from None
-        write_text(mark, canonical({"recipe": owner}) + "\n")
+        try:
+            write_text(mark, canonical({"recipe": owner}) + "\n")
+        except DeviceError:
+            self._lock.close()
+            raise
         for stale in (*self.stages.glob(".*.tmp"), *folder.glob(".*.tmp")):
             _remove(stale)
 

@@ -16,6 +16,7 @@ from edgekit.errors import InputError
 
 KeyPath = tuple[str | int, ...]
 Schema = TypeVar("Schema", bound=BaseModel)
+_MAX_VALUES = 100_000
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 #: Where data and weights are looked for when the variable is not set.
 DEFAULT_FOLDERS = {"EDGEKIT_DATA": "./data", "EDGEKIT_WEIGHTS": "./weights"}
@@ -85,6 +86,8 @@ def read(path: Path) -> Source:
         raise InputError(f"not valid YAML: {error.problem}", where=f"{path}:{line}") from None
     except yaml.YAMLError as error:
         raise InputError(f"not valid YAML: {error}", where=str(path)) from None
+    except RecursionError:
+        raise InputError("lists or keys are nested too deeply", where=str(path)) from None
     if not isinstance(node, yaml.MappingNode):
         raise InputError("the file must hold keys and values at its top level", where=f"{path}:1")
     lines: dict[KeyPath, int] = {}
@@ -100,6 +103,9 @@ def _plain(
 ) -> Any:
     """The data under ``node``; fills ``lines`` and ``problems`` on the way down."""
     lines.setdefault(key, node.start_mark.line + 1)
+    if len(lines) > _MAX_VALUES:
+        # Aliases of aliases multiply: a short file could fill the memory.
+        raise InputError(f"more than {_MAX_VALUES:,} values", where=str(path), remedy="write it without aliases")
     if id(node) in above:
         problems.append(f"{path}:{node.start_mark.line + 1}: {dotted(key)}: an alias to its own parent is not allowed")
         return None
@@ -126,7 +132,16 @@ def _plain(
             _plain(item, (*key, index), lines, problems, path, above)
             for index, item in enumerate(node.value)
         ]
-    value = yaml.SafeLoader("").construct_object(node)
+    try:
+        value = yaml.SafeLoader("").construct_object(node)
+    except (yaml.YAMLError, ValueError, OverflowError):
+        # An unknown tag, or a text that YAML takes for a date or number which does not exist.
+        kind = node.tag.rpartition(":")[2]
+        problems.append(
+            f"{path}:{node.start_mark.line + 1}: {dotted(key)}: not a value of the kind '{kind}'; "
+            "put it in quotes if it is a text, and leave out tags ('!...')"
+        )
+        return None
     if isinstance(value, str):
         try:
             return expand(value)

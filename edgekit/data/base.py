@@ -82,6 +82,9 @@ class DataConfig(Frozen):
         """The files and folders that determine the data; their content is part of every cache key."""
         return ()
 
+    def fetch(self) -> None:
+        """Bring what is not here yet, where the recipe allows a download. Called before ``files``."""
+
     def load(self, classes: tuple[str, ...]) -> Dataset:
         """Read the data.
 

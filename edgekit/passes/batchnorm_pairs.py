@@ -46,7 +46,7 @@ def find(network: nn.Module, input_size: tuple[int, int, int]) -> tuple[list[tup
     calls: dict[str, int] = {}
     inputs: dict[str, Tensor] = {}
 
-    class Watch(TorchDispatchMode):
+    class Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
         def __torch_dispatch__(
             self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
         ) -> Any:
@@ -67,7 +67,7 @@ def find(network: nn.Module, input_size: tuple[int, int, int]) -> tuple[list[tup
                     inputs[norm] = args[0]
             return result
 
-    with torch.no_grad(), Watch():
+    with torch.no_grad(), Watch():  # type: ignore[no-untyped-call]
         network(torch.zeros(1, *input_size))
 
     pairs: list[tuple[str, str]] = []

@@ -47,7 +47,6 @@ class FoldBatchnorm(StructuralPass):
         Raises:
             PassError: the network holds BatchNorm, of which none can be folded.
         """
-        from edgekit import counts
         from edgekit.passes.batchnorm_pairs import find
 
         copied = model.copy()
@@ -71,10 +70,6 @@ class FoldBatchnorm(StructuralPass):
             "folded": len(pairs),
             "layers": [norm for _, norm in pairs],
             "left": left,
-            "parameters_before": counts.parameters(model.network),
-            "parameters_after": counts.parameters(after.network),
-            "macs_before": counts.macs(model.network, model.input_size),
-            "macs_after": counts.macs(after.network, model.input_size),
         }
         context.progress(1.0, f"folded {len(pairs)} BatchNorm layers, {len(left)} left")
         return Outcome(after, changes)
@@ -125,7 +120,7 @@ def _scaled(layer: Any, scale: Tensor) -> Tensor:
     weight: Tensor = layer.weight.double()
     if isinstance(layer, (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)):
         # [in, out / groups, ...]: output channel g * (out / groups) + j uses the rows of group g, column j.
-        grouped = weight.unflatten(0, (layer.groups, -1))
+        grouped = weight.view(layer.groups, -1, *weight.shape[1:])
         factors = scale.view(layer.groups, 1, -1, *[1] * (weight.ndim - 2))
         return (grouped * factors).flatten(0, 1)
     return weight * scale.view(-1, *[1] * (weight.ndim - 1))

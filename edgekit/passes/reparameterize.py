@@ -50,8 +50,6 @@ class Reparameterize(StructuralPass):
         Raises:
             PassError: nothing can be merged, or a module's own method fails.
         """
-        from edgekit import counts
-
         copied = model.copy()
         try:
             network, merged = merge(copied.network)
@@ -72,10 +70,6 @@ class Reparameterize(StructuralPass):
         changes = {
             "merged": len(merged),
             "layers": merged,
-            "parameters_before": counts.parameters(model.network),
-            "parameters_after": counts.parameters(after.network),
-            "macs_before": counts.macs(model.network, model.input_size),
-            "macs_after": counts.macs(after.network, model.input_size),
         }
         context.progress(1.0, f"merged the branches of {len(merged)} modules")
         return Outcome(after, changes)
@@ -127,5 +121,5 @@ def _method(module: nn.Module) -> str | None:
 
 
 def _structure(module: nn.Module) -> list[tuple[str, str]]:
-    """What tells a merged module from an unmerged one; merged modules keep their method, which then does nothing."""
+    """What tells a merged module from an unmerged one; a merged one may keep its method, which does nothing."""
     return [(name, type(part).__qualname__) for name, part in module.named_modules()]

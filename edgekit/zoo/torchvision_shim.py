@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import importlib.util
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from edgekit.errors import missing_package
 
@@ -43,14 +43,16 @@ def declare() -> Library | None:
         raise missing_package("torchvision", "torch")
     if hasattr(torch.ops.torchvision, "nms"):
         return None
+    operators: Any = torch.ops
     for compiled in sorted(Path(found.origin).parent.glob("_C*.so")):
         try:
-            torch.ops.load_library(str(compiled))
+            operators.load_library(str(compiled))
         except (OSError, ImportError):
             continue
         if hasattr(torch.ops.torchvision, "nms"):
             return None
-    library = torch.library.Library("torchvision", "DEF")
+    make: Any = torch.library.Library
+    library: Library = make("torchvision", "DEF")
     for schema in _SCHEMAS:
-        library.define(schema)
+        library.define(schema)  # type: ignore[no-untyped-call]
     return library
