@@ -29,7 +29,9 @@ app = typer.Typer(
 )
 Module = Annotated[
     str | None,
-    typer.Option(help="package.module:callable that builds your network, for 'architecture: module'. Its code runs."),
+    typer.Option(
+        help="package.module:callable that builds your network, for 'architecture: module'. Its code runs."
+    ),
 ]
 
 

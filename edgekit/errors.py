@@ -52,6 +52,4 @@ class DeviceError(EdgekitError):
 
 def missing_package(package: str, extra: str) -> MissingError:
     """The error for a package that is not installed, naming the extra that brings it."""
-    return MissingError(
-        f"the package '{package}' is not installed", remedy=f"pip install 'edgekit[{extra}]'"
-    )
+    return MissingError(f"the package '{package}' is not installed", remedy=f"pip install 'edgekit[{extra}]'")

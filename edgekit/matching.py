@@ -64,7 +64,7 @@ def load_into(
             _listed("missing in the checkpoint", missing)
             + _listed("not in the network", unexpected)
             + _listed(
-                "of another shape",
+                "of another shape or type",
                 [f"{n} {_shape(own[n])}, checkpoint: {s} {_shape(tensors[s])}" for n, s in other.items()],
             )
         )
@@ -132,4 +132,5 @@ def _listed(title: str, entries: list[str]) -> list[str]:
 
 
 def _shape(tensor: Tensor) -> str:
-    return str(list(tensor.shape))
+    kind = "" if tensor.is_floating_point() else f" {str(tensor.dtype).removeprefix('torch.')}"
+    return f"{list(tensor.shape)}{kind}"

@@ -7,7 +7,6 @@ heavy libraries are loaded by the stages that must really work, so that a run wh
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -104,18 +103,23 @@ class Run:
             reason = runtimes.get(target.runtime).cannot_export(target)
             if reason:
                 raise MissingError(f"cannot export for it: {reason}", where=f"target '{name}'")
-        if any(one.kind == "quantize" for one in self.recipe.passes):
-            if not any("int8" in t.precisions for t in self.targets.values()):
-                raise InputError(
-                    "the recipe has a 'quantize' pass and no target that allows int8",
-                    where="targets",
-                    remedy="add int8 to the 'precisions' of a target, or leave the pass out",
-                )
+        quantizes = any(one.kind == "quantize" for one in self.recipe.passes)
+        if quantizes and not any("int8" in target.precisions for target in self.targets.values()):
+            raise InputError(
+                "the recipe has a 'quantize' pass and no target that allows int8",
+                where="targets",
+                remedy="add int8 to the 'precisions' of a target, or leave the pass out",
+            )
 
     # Stages
 
     def _stage(
-        self, name: str, kind: str, key: dict[str, Any], work: Callable[[Path, Update], dict[str, Any]], note: str = ""
+        self,
+        name: str,
+        kind: str,
+        key: dict[str, Any],
+        work: Callable[[Path, Update], dict[str, Any]],
+        note: str = "",
     ) -> Finished:
         full = store.digest({"stage": name, "edgekit": edgekit.__version__, **key})
         with self.reporter.stage(name) as update:
@@ -163,7 +167,9 @@ class Run:
         self.warnings += done.result["summary"]["notes"]
         return done
 
-    def _models(self, data: Finished, prepared: Prepared) -> tuple[Made, Made, Made | None, dict[str, tuple[str, ...]]]:
+    def _models(
+        self, data: Finished, prepared: Prepared
+    ) -> tuple[Made, Made, Made | None, dict[str, tuple[str, ...]]]:
         """The source, the last float model and the quantized one; and the stages that made each."""
         config = self.recipe.model
         key = {
@@ -185,7 +191,8 @@ class Run:
             changes = {
                 "parameters_after": model.parameter_count,
                 "macs_after": counts.macs(model.network, model.input_size),
-                "weights": weights or ("random, on purpose" if config.untrained else "random, trained by this recipe"),
+                "weights": weights
+                or ("random, on purpose" if config.untrained else "random, trained by this recipe"),
             }
             return {"changes": changes, "note": config.architecture}
 
@@ -254,7 +261,10 @@ class Run:
                 **outcome.changes,
             }
             agreement = parity.argmax_agreement
-            return {"changes": changes, "note": "" if agreement is None else f"agrees on {agreement:.1%} of val images"}
+            return {
+                "changes": changes,
+                "note": "" if agreement is None else f"agrees on {agreement:.1%} of val images",
+            }
 
         return self._stage(name, config.kind, key, work)
 
@@ -344,7 +354,9 @@ class Run:
             measurements += own
             judged: list[record.Gate] = []
             if evaluated is not None and variant.name != record.SOURCE:
-                judged = self._gates(variant, evaluated, own, [m for m in measurements if m.artifact == record.SOURCE])
+                judged = self._gates(
+                    variant, evaluated, own, [m for m in measurements if m.artifact == record.SOURCE]
+                )
                 gates += judged
             artifacts.append(self._artifact(variant, exported, evaluated, cannot_run, failure, judged))
             if evaluated is not None:
@@ -438,7 +450,9 @@ class Run:
 
         return self._stage(f"evaluate-{variant.name}", "evaluate", key, work)
 
-    def _figures(self, variant: Variant, evaluated: Finished | None, reason: str | None) -> list[record.Measurement]:
+    def _figures(
+        self, variant: Variant, evaluated: Finished | None, reason: str | None
+    ) -> list[record.Measurement]:
         if evaluated is not None and "measurements" in evaluated.result:
             return [record.Measurement.model_validate(row) for row in evaluated.result["measurements"]]
         if evaluated is not None:
@@ -628,7 +642,7 @@ def _module_sha256(module: str | None) -> str | None:
     """Hash of the file that holds the user's module, found without running it."""
     if module is None:
         return None
-    file = Path(os.path.join(*module.split(":")[0].split("."))).with_suffix(".py")
+    file = Path(*module.split(":")[0].split(".")).with_suffix(".py")
     package = file.with_suffix("") / "__init__.py"
     for path in (file, package):
         if path.exists():

@@ -47,13 +47,14 @@ class ModelConfig(Frozen):
     """The architecture and where its weights come from."""
 
     architecture: str = Field(
-        min_length=1, description="a timm model, an installed 'edgekit.models' entry point, or 'module' with --module"
+        min_length=1,
+        description="a timm model, an installed 'edgekit.models' entry point, or 'module' with --module",
     )
     arguments: dict[str, bool | int | float | str] = Field(default_factory=dict)
     weights: Weights | None = None
     untrained: bool = Field(
         default=False,
-        description="random weights on purpose: latency and size are measured, accuracy is not, and the record says so",
+        description="random weights on purpose: latency and size are measured, accuracy is not, and reports say so",
     )
     seed: int = Field(default=0, ge=0, description="of the initial weights that no checkpoint gives")
 
@@ -215,5 +216,3 @@ def load(path: Path) -> tuple[list[Recipe], dict[str, target.Target]]:
 def sha256(recipe: Recipe) -> str:
     """Hash of the recipe's content; comments and layout do not count."""
     return store.digest(recipe.model_dump(mode="json"))
-
-

@@ -97,7 +97,7 @@ def atomic(path: Path) -> Iterator[Path]:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         yield temporary
-        os.replace(temporary, path)
+        temporary.replace(path)
     except OSError as error:
         raise write_error(error, path) from error
     finally:
@@ -230,7 +230,7 @@ class Store:
                 done = {"key": key, "name": name, "seconds": seconds, "result": result}
                 (temporary / _DONE).write_text(json.dumps(done), encoding="utf-8")
                 _remove(final)
-                os.replace(temporary, final)
+                temporary.replace(final)
             finally:
                 _remove(temporary)
         except OSError as error:

@@ -16,6 +16,7 @@ from edgekit.errors import InputError
 
 KeyPath = tuple[str | int, ...]
 Schema = TypeVar("Schema", bound=BaseModel)
+_ABOUT = re.compile(r"(\w+)\[(\d+)\]: ")
 _MAX_VALUES = 100_000
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 #: Where data and weights are looked for when the variable is not set.
@@ -107,7 +108,9 @@ def _plain(
         # Aliases of aliases multiply: a short file could fill the memory.
         raise InputError(f"more than {_MAX_VALUES:,} values", where=str(path), remedy="write it without aliases")
     if id(node) in above:
-        problems.append(f"{path}:{node.start_mark.line + 1}: {dotted(key)}: an alias to its own parent is not allowed")
+        problems.append(
+            f"{path}:{node.start_mark.line + 1}: {dotted(key)}: an alias to its own parent is not allowed"
+        )
         return None
     above = above | {id(node)}
     if isinstance(node, yaml.MappingNode):
@@ -117,21 +120,20 @@ def _plain(
             line = name_node.start_mark.line + 1
             here = (*key, name)
             if not name or name == "<<":
-                problems.append(f"{path}:{line}: {dotted(key)}: a key must be plain text; merge keys are not allowed")
+                problems.append(
+                    f"{path}:{line}: {dotted(key)}: a key must be plain text; merge keys are not allowed"
+                )
                 continue
             if name in result:
                 problems.append(
-                    f"{path}:{line}: {dotted(here)}: duplicate key, first given in line {lines[here]}; keep one of them"
+                    f"{path}:{line}: {dotted(here)}: duplicate key, first in line {lines[here]}; keep one of them"
                 )
                 continue
             lines[here] = line
             result[name] = _plain(value_node, here, lines, problems, path, above)
         return result
     if isinstance(node, yaml.SequenceNode):
-        return [
-            _plain(item, (*key, index), lines, problems, path, above)
-            for index, item in enumerate(node.value)
-        ]
+        return [_plain(item, (*key, index), lines, problems, path, above) for index, item in enumerate(node.value)]
     try:
         value = yaml.SafeLoader("").construct_object(node)
     except (yaml.YAMLError, ValueError, OverflowError):
@@ -190,6 +192,10 @@ def _explain(source: Source, schema: type[BaseModel], error: ValidationError) ->
             message = item["msg"].removeprefix("Value error, ")
             value = item.get("input")
             shown = "" if isinstance(value, (dict, list)) or kind == "value_error" else f" (got {value!r})"
+            about = _ABOUT.match(message) if kind == "value_error" else None
+            if about and (*key, about.group(1), int(about.group(2))) in source.lines:
+                # A rule between items of a list names the item that breaks it, which has a line of its own.
+                key, message = (*key, about.group(1), int(about.group(2))), message[about.end() :]
             text = message[0].lower() + message[1:] + shown
         rows.append(f"{source.where(key)}: {text}")
     return rows
@@ -199,19 +205,15 @@ def _without_tags(data: Any, location: KeyPath) -> KeyPath:
     """``location`` less the union tags that pydantic puts between the keys of the file."""
     key: list[str | int] = []
     for index, part in enumerate(location):
-        last = index == len(location) - 1
-        if isinstance(data, dict) and part in data:
+        if isinstance(data, list):
+            # The item, where the part is its index; a tag otherwise.
+            if not isinstance(part, int) or part >= len(data):
+                continue
             data = data[part]
-        elif isinstance(data, list) and isinstance(part, int) and part < len(data):
+        elif isinstance(data, dict) and part in data:
             data = data[part]
-        elif isinstance(data, dict) and part == data.get("kind") and not last:
-            continue
-        elif not last:
-            continue
-        elif isinstance(data, dict) and part != data.get("kind"):
-            data = None
-        else:
-            continue
+        elif index < len(location) - 1 or (isinstance(data, dict) and part == data.get("kind")):
+            continue  # a union's tag, between two keys or at the end
         key.append(part)
     return tuple(key)
 

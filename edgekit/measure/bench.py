@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -72,7 +73,7 @@ class Bench:
                         stage = self._store.run(
                             f"measure-{job.artifact}-{round_}",
                             self._key(job, key, round_, machine),
-                            lambda folder, job=job: self._once(job, folder),
+                            functools.partial(self._once, job),
                         )
                     except DeviceError as error:
                         failed[job.artifact] = str(error)

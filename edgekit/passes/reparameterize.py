@@ -98,11 +98,11 @@ def merge(network: nn.Module) -> tuple[nn.Module, list[str]]:
         # A network's own method calls those of its parts; asking the parts tells which ones changed.
         whole = not name and any(_method(part) for part in module.modules() if part is not module)
         if method is not None and not whole:
-            before = _structure(module)
+            before, own_name = _structure(module), name or type(module).__name__
             returned = getattr(module, method)()
             module = returned if isinstance(returned, torch.nn.Module) else module
             if _structure(module) != before:
-                merged.append(name or type(module).__name__)
+                merged.append(own_name)
         for child_name, child in list(module.named_children()):
             changed = visit(child, f"{name}.{child_name}" if name else child_name)
             if changed is not child:

@@ -171,7 +171,7 @@ def _evaluate(network: nn.Module, data: Prepared, loss_of: Any) -> dict[str, flo
     """Loss (weighted as in training), accuracy and balanced accuracy on the validation split."""
     import torch
 
-    labels = np.asarray(data.labels("val"), dtype=np.int64)
+    labels = np.array(data.labels("val"), dtype=np.int64)  # a copy: torch takes no read-only array
     rows = []
     with torch.no_grad():
         for start in range(0, len(labels), _EVALUATED_AT_ONCE):

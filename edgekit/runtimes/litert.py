@@ -90,7 +90,9 @@ class _Session:
         if self._input["dtype"] != np.float32:
             scale, zero_point = self._input["quantization"]
             limits = np.iinfo(self._input["dtype"])
-            values = np.clip(np.rint(batch / scale) + zero_point, limits.min, limits.max).astype(self._input["dtype"])
+            values = np.clip(np.rint(batch / scale) + zero_point, limits.min, limits.max).astype(
+                self._input["dtype"]
+            )
         self._interpreter.set_tensor(self._input["index"], values)
         self._interpreter.invoke()
         result: NDArray[Any] = self._interpreter.get_tensor(self._output["index"])
@@ -108,11 +110,15 @@ class _Session:
             if operation["op_name"] not in _LAYERS:
                 continue
             kinds = {tensors.get(int(operation["inputs"][0])), tensors.get(int(operation["outputs"][0]))}
-            kind = "int8" if kinds == {np.dtype(np.int8)} else "fp32" if kinds == {np.dtype(np.float32)} else "mixed"
+            kind = (
+                "int8" if kinds == {np.dtype(np.int8)} else "fp32" if kinds == {np.dtype(np.float32)} else "mixed"
+            )
             layers[kind] = layers.get(kind, 0) + 1
             if kind != self._precision:
                 fallbacks.append(f"{operation['op_name']} {operation['index']}")
         delegated = any(o["op_name"] == "DELEGATE" for o in self._interpreter._get_ops_details())
-        how = "types of the tensors of each operator" + (", run by XNNPACK" if delegated else ", without a delegate")
+        how = "types of the tensors of each operator" + (
+            ", run by XNNPACK" if delegated else ", without a delegate"
+        )
         precision = max(layers, key=lambda k: layers[k]) if layers else "unknown"
         return Executed(precision, layers, how, tuple(fallbacks))

@@ -74,7 +74,8 @@ class OnnxRuntime:
     def cannot_export(self, target: Target) -> str | None:
         """See ``Runtime``."""
         return support.missing(
-            {"torch": "torch", "onnx": "onnx", "onnxscript": "onnxscript", "onnxruntime": "onnxruntime"}, "onnxruntime"
+            {"torch": "torch", "onnx": "onnx", "onnxscript": "onnxscript", "onnxruntime": "onnxruntime"},
+            "onnxruntime",
         ) or _wrong_precision(target)
 
     def cannot_run(self, target: Target) -> str | None:
@@ -89,7 +90,9 @@ class OnnxRuntime:
         path = folder / "model.onnx"
         to_onnx(made, path)
         inputs, outputs = support.specs(model)
-        return Exported(path, inputs, outputs, {"format": "ONNX", "opset": OPSET, "exporter": "torch.onnx (dynamo)"})
+        return Exported(
+            path, inputs, outputs, {"format": "ONNX", "opset": OPSET, "exporter": "torch.onnx (dynamo)"}
+        )
 
     def load(self, path: Path, target: Target, precision: Precision) -> _Session:
         """Open the file with all graph optimizations."""
@@ -98,7 +101,9 @@ class OnnxRuntime:
 
 def _wrong_precision(target: Target) -> str | None:
     odd = [p for p in target.precisions if p not in ("fp32", "int8")]
-    return f"ONNX Runtime on a CPU runs fp32 and int8, not {', '.join(odd)}; change the target file" if odd else None
+    return (
+        f"ONNX Runtime on a CPU runs fp32 and int8, not {', '.join(odd)}; change the target file" if odd else None
+    )
 
 
 class _Session:

@@ -65,7 +65,11 @@ class OpenVINO:
         path = folder / "model.xml"
         openvino.save_model(converted, path, compress_to_fp16=False)
         inputs, outputs = support.specs(model)
-        details = {"format": "OpenVINO IR", "exporter": "openvino.convert_model", "files": ["model.xml", "model.bin"]}
+        details = {
+            "format": "OpenVINO IR",
+            "exporter": "openvino.convert_model",
+            "files": ["model.xml", "model.bin"],
+        }
         return Exported(path, inputs, outputs, details)
 
     def load(self, path: Path, target: Target, precision: Precision) -> _Session:

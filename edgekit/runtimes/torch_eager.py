@@ -64,4 +64,6 @@ class _Session:
         kinds = [str(p.dtype).removeprefix("torch.") for p in self._network.parameters() if p.ndim > 1]
         names = {"float32": "fp32", "bfloat16": "bf16", "float16": "fp16"}
         layers = {names.get(kind, kind): kinds.count(kind) for kind in sorted(set(kinds))}
-        return Executed(max(layers, key=lambda k: layers[k]), layers, "the types of the weights, which eager mode keeps")
+        return Executed(
+            max(layers, key=lambda k: layers[k]), layers, "the types of the weights, which eager mode keeps"
+        )

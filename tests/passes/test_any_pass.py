@@ -1,0 +1,41 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+from pydantic import TypeAdapter, ValidationError
+
+from edgekit.passes import AnyPass, by_kind
+
+ADAPTER: TypeAdapter[object] = TypeAdapter(AnyPass)
+
+
+def test_every_kind_builds_its_class() -> None:
+    assert set(by_kind()) == {"finetune", "reparameterize", "fold_batchnorm", "quantize"}
+    for kind, config in by_kind().items():
+        assert type(ADAPTER.validate_python({"kind": kind})) is config
+
+
+def test_unknown_kind() -> None:
+    with pytest.raises(ValidationError, match="prunee"):
+        ADAPTER.validate_python({"kind": "prunee"})
+
+
+@pytest.mark.parametrize(
+    ("kind", "before"),
+    [
+        ("finetune", "quantize"),
+        ("finetune", "fold_batchnorm"),
+        ("reparameterize", "fold_batchnorm"),
+        ("fold_batchnorm", "quantize"),
+        ("quantize", "quantize"),
+    ],
+)
+def test_impossible_orders_have_a_reason(kind: str, before: str) -> None:
+    assert len(by_kind()[kind].not_after[before]) > 10
+
+
+def test_importing_loads_no_torch() -> None:
+    code = "import sys, edgekit.passes; print(sorted({'torch', 'timm'} & {*sys.modules}))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"

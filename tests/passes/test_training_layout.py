@@ -1,0 +1,27 @@
+from __future__ import annotations
+
+import copy
+
+import torch
+from torch import nn
+
+from edgekit.passes.training_layout import channels_last
+
+
+def test_gradients_of_strided_1x1_convolutions_on_few_channels() -> None:
+    """oneDNN's own channels-last gradient of such a layer is wrong, or crashes the process."""
+    torch.manual_seed(0)
+    plain = nn.Sequential(nn.Conv2d(3, 48, 1, stride=2, bias=False), nn.ReLU(), nn.Conv2d(48, 8, 3, stride=2))
+    network = channels_last(copy.deepcopy(plain))
+    image = torch.randn(4, 3, 96, 96)
+    for one in (plain, network):
+        one(image).square().sum().backward()
+    for a, b in zip(plain.parameters(), network.parameters(), strict=True):
+        assert a.grad is not None
+        assert b.grad is not None
+        torch.testing.assert_close(b.grad, a.grad, rtol=1e-4, atol=1e-2)
+
+
+def test_other_layers_keep_their_stride() -> None:
+    network = channels_last(nn.Sequential(nn.Conv2d(3, 8, 3, stride=2), nn.Conv2d(32, 8, 1, stride=2)))
+    assert [layer.stride for layer in network.modules() if isinstance(layer, nn.Conv2d)] == [(2, 2), (2, 2)]

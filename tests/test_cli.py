@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from edgekit import cli, runtimes, target
+from edgekit.errors import DeviceError, EdgekitError, GateError, InputError, MissingError
+
+#: What must not be loaded until a command needs it.
+HEAVY = ("torch", "timm", "torchvision", "sklearn", "skimage", "matplotlib", "onnx", "onnxruntime", "openvino")
+
+
+def loaded_after(code: str) -> set[str]:
+    """The modules of HEAVY that a fresh Python holds after ``code``."""
+    script = f"import sys\ntry:\n    {code}\nexcept SystemExit:\n    pass\nprint(*sys.modules, file=sys.stderr)"
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    modules = ended.stderr.split()
+    assert "edgekit" in modules
+    return set(modules) & set(HEAVY)
+
+
+def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> object:
+    monkeypatch.setattr(sys, "argv", ["edgekit", *arguments])
+    with pytest.raises(SystemExit) as caught:
+        cli.main()
+    return caught.value.code
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import edgekit",
+        "import edgekit.cli; sys.argv = ['edgekit', '--help']; edgekit.cli.main()",
+        "import edgekit.cli; sys.argv = ['edgekit', 'compress', '--help']; edgekit.cli.main()",
+        "import edgekit.cli; sys.argv = ['edgekit', 'compress', 'no-such-recipe.yaml']; edgekit.cli.main()",
+    ],
+)
+def test_help_and_import_load_nothing_heavy(code: str) -> None:
+    assert loaded_after(code) == set()
+
+
+@pytest.mark.parametrize("kind", ["recipe", "target"])
+def test_schema_is_json_schema(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], kind: str
+) -> None:
+    assert run(monkeypatch, "schema", kind) == 0
+    found = json.loads(capsys.readouterr().out)
+    definitions = found.get("$defs", {})
+    shapes = [found] if kind == "target" else [definitions["Recipe"], definitions["Study"]]
+    for shape in shapes:
+        assert shape["type"] == "object"
+        assert shape["additionalProperties"] is False
+        assert {"schema_version", "name"} <= set(shape["required"])
+    text = json.dumps(found)
+    for name in definitions:
+        assert f"#/$defs/{name}" in text
+
+
+def test_targets_names_what_is_missing(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    jetson = type(runtimes.get("tensorrt"))
+    monkeypatch.setattr(jetson, "cannot_run", lambda self, target: "pip install 'edgekit[tensorrt]'")
+    assert run(monkeypatch, "targets") == 0
+    table = capsys.readouterr().out
+    for name in target.available():
+        assert name in table
+    joined = "".join(table.replace("│", " ").split())
+    assert "edgekit[tensorrt]" in joined
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (InputError("it [bold]is[/bold] wrong", where="r.yaml:3: name", remedy="mend it"), 2),
+        (GateError("rejected"), 3),
+        (MissingError("not here"), 4),
+        (DeviceError("broken"), 5),
+        (KeyboardInterrupt(), 130),
+    ],
+)
+def test_exit_codes(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], error: BaseException, code: int
+) -> None:
+    def fails() -> None:
+        raise error
+
+    monkeypatch.setattr(cli, "app", fails)
+    assert run(monkeypatch) == code
+    said = capsys.readouterr().err
+    if isinstance(error, EdgekitError):
+        # Brackets stay as they are, and a message stays one line.
+        assert said == f"error: {error}\n"
+    else:
+        assert "interrupted" in said
+
+
+def test_models_lists_what_a_recipe_can_name(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("timm")
+    assert run(monkeypatch, "models", "mobileone_s") == 0
+    found = capsys.readouterr().out.split()
+    assert "mobileone_s0" in found
+    assert all("mobileone_s" in name for name in found)
