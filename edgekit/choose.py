@@ -13,14 +13,7 @@ _PRECISION = ("fp32", "fp16", "bf16", "int8")
 
 def recommend(artifacts: Sequence[Artifact], measurements: Sequence[Measurement]) -> list[Artifact]:
     """Mark the artifact to use on each target, and say of each why it is or is not the one."""
-    times = {
-        one.name: [
-            list(m.samples)
-            for m in measurements
-            if m.artifact == one.name and m.metric == "latency_s" and m.samples is not None
-        ]
-        for one in artifacts
-    }
+    times = {one.name: _newest(one.name, measurements) for one in artifacts}
     chosen: dict[str, Artifact] = {}
     for one in sorted(artifacts, key=_precise_first):
         if one.runtime == "torch_eager" or one.status != "accepted" or not times[one.name]:
@@ -30,6 +23,16 @@ def recommend(artifacts: Sequence[Artifact], measurements: Sequence[Measurement]
         if best is None or speedup(times[best.name], times[one.name])[1] > 1:
             chosen[one.target] = one
     return [_advise(one, chosen.get(one.target), times) for one in artifacts]
+
+
+def _newest(name: str, measurements: Sequence[Measurement]) -> list[list[float]]:
+    """Latency samples in seconds, one list a process, of the last session in which ``name`` was measured.
+
+    Sessions are not pooled: the machine's speed may have changed between them.
+    """
+    found = [m for m in measurements if m.artifact == name and m.metric == "latency_s" and m.samples is not None]
+    session = found[-1].conditions.get("session") if found else None
+    return [list(m.samples or ()) for m in found if m.conditions.get("session") == session]
 
 
 def _advise(one: Artifact, best: Artifact | None, times: dict[str, list[list[float]]]) -> Artifact:

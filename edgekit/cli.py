@@ -36,7 +36,8 @@ Module = Annotated[
 
 
 def _console() -> Console:
-    return Console(stderr=False, width=None if sys.stdout.isatty() else 120)
+    # The stream is bound here: what converters print while they work is caught from sys.stdout.
+    return Console(file=sys.stdout, width=None if sys.stdout.isatty() else 120)
 
 
 @app.command()

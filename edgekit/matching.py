@@ -52,7 +52,7 @@ def load_into(
     unexpected = [name for name in tensors if name not in pairs.values() and not name.endswith(_COUNTER)]
     only_head = not unexpected and set(other) | set(missing) <= head
     classes = {int(tensors[source].shape[0]) for source in other.values() if tensors[source].ndim}
-    if other and not missing and only_head and not replace_head:
+    if other and classes != {num_classes} and not missing and only_head and not replace_head:
         raise InputError(
             f"the checkpoint has {' and '.join(map(str, sorted(classes)))} classes, the recipe {num_classes} "
             f"('{next(iter(other))}')",

@@ -179,8 +179,10 @@ def load(path: Path) -> tuple[list[Recipe], dict[str, target.Target]]:
     targets: dict[str, target.Target] = {}
     named = source.data.get("targets")
     for index, name in enumerate(named if isinstance(named, list) else []):
+        if not isinstance(name, str):
+            continue  # refused below
         try:
-            targets[str(name)] = target.load(str(name))
+            targets[name] = target.load(name)
         except InputError as error:
             at = source.where(("targets", index))
             # A target file's own errors bring their file and line.
@@ -196,14 +198,14 @@ def load(path: Path) -> tuple[list[Recipe], dict[str, target.Target]]:
         problems.insert(0, str(error))
     for index, recipe in enumerate(recipes):
         weights = recipe.model.weights
-        if weights is not None and not weights.path.is_file():
+        if weights is not None and not (store.present(weights.path) and weights.path.is_file()):
             prefix = ("models", index) if "models" in source.data else ()
             problems.append(
                 f"{source.where((*prefix, 'model', 'weights', 'path'))}: no such file: {weights.path}; "
                 "the recipe's header says where to get it (EDGEKIT_WEIGHTS names the folder of the weights)"
             )
     for file in recipes[0].data.files() if recipes else ():
-        if not file.exists():
+        if not store.present(file):
             problems.append(
                 f"{source.where(('data', 'path'))}: no such file or folder: {file}; "
                 "the recipe's header says where to get it (EDGEKIT_DATA names the folder of the data)"

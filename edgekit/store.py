@@ -119,13 +119,24 @@ def write_error(error: OSError, path: Path) -> EdgekitError:
     return DeviceError(f"cannot be written: {error.strerror or error}", where=str(path))
 
 
+def present(path: Path) -> bool:
+    """Whether there is something at ``path``; false where the system refuses the name itself."""
+    try:
+        path.stat()
+    except (OSError, ValueError):
+        return False
+    return True
+
+
 def inside(folder: Path, name: str, where: str) -> Path:
     """``folder / name``, which must stay below ``folder`` once links are followed.
 
     Raises:
-        InputError: the name is absolute or leaves the folder.
+        InputError: the name is absolute, leaves the folder or holds a zero byte.
     """
     path = folder / name
+    if "\0" in name:
+        raise InputError("a file's name cannot hold a zero byte", where=where, remedy="correct the name")
     if Path(name).is_absolute() or not path.resolve().is_relative_to(folder.resolve()):
         raise InputError(f"'{name}' leaves the folder {folder}", where=where, remedy="use a path below that folder")
     return path
@@ -158,9 +169,9 @@ class Store:
         self.folder = folder
         self.stages = folder / "stages"
         mark = folder / ".edgekit.json"
-        if folder.exists() and not folder.is_dir():
+        if present(folder) and not folder.is_dir():
             raise InputError("is a file, not a folder", where=str(folder), remedy="choose another --out")
-        if mark.exists():
+        if present(mark):
             try:
                 before = json.loads(mark.read_text(encoding="utf-8")).get("recipe")
             except (OSError, ValueError, AttributeError):
@@ -171,7 +182,7 @@ class Store:
                     where=str(folder),
                     remedy="choose another --out, or remove the folder",
                 )
-        elif folder.exists() and any(folder.iterdir()):
+        elif present(folder) and any(folder.iterdir()):
             raise InputError(
                 "this folder is not empty and was not written by edgekit",
                 where=str(folder),

@@ -17,6 +17,12 @@ from edgekit.errors import InputError
 KeyPath = tuple[str | int, ...]
 Schema = TypeVar("Schema", bound=BaseModel)
 _ABOUT = re.compile(r"(\w+)\[(\d+)\]: ")
+_PLAIN = {
+    "valid tuple": "list",
+    "Tuple should": "list should",
+    " after validation": "",
+    "valid dictionary or object to extract fields from": "mapping of keys to values",
+}
 _MAX_VALUES = 100_000
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 #: Where data and weights are looked for when the variable is not set.
@@ -120,9 +126,8 @@ def _plain(
             line = name_node.start_mark.line + 1
             here = (*key, name)
             if not name or name == "<<":
-                problems.append(
-                    f"{path}:{line}: {dotted(key)}: a key must be plain text; merge keys are not allowed"
-                )
+                place = f"{path}:{line}: {dotted(key) or 'top level'}"
+                problems.append(f"{place}: a key must be plain text; merge keys are not allowed")
                 continue
             if name in result:
                 problems.append(
@@ -166,13 +171,17 @@ def validate(source: Source, schema: type[Schema]) -> Schema:
 
 def _explain(source: Source, schema: type[BaseModel], error: ValidationError) -> list[str]:
     rows = []
-    for item in error.errors(include_url=False):
+    found = error.errors(include_url=False)
+    for item in found:
+        of_items = [other for other in found if other is not item and other["loc"][:-1] == item["loc"]]
+        if item["type"] == "too_short" and of_items:
+            continue  # pydantic counts the valid items only; the others have errors of their own
         key = _without_tags(source.data, item["loc"])
         kind = item["type"]
         if kind == "extra_forbidden":
             allowed = _allowed_keys(schema, item["loc"][:-1])
             near = difflib.get_close_matches(str(key[-1]), allowed, n=1)
-            text = "unknown key" + (f", did you mean '{near[0]}'?" if near else "")
+            text = "unknown key" + (f", did you mean '{near[0]}'?" if near else ".")
             text += f" Allowed: {', '.join(allowed)}" if allowed else ""
         elif kind == "missing":
             text = "this key is required"
@@ -182,7 +191,7 @@ def _explain(source: Source, schema: type[BaseModel], error: ValidationError) ->
             value = context.get("tag", item.get("input"))
             options = re.findall(r"'([^']*)'", allowed_text)
             near = difflib.get_close_matches(str(value), options, n=1)
-            text = f"'{value}' is not allowed" + (f", did you mean '{near[0]}'?" if near else "")
+            text = f"'{value}' is not allowed" + (f", did you mean '{near[0]}'?" if near else ".")
             text += f" Allowed: {', '.join(options) or allowed_text}"
             if kind == "union_tag_invalid":
                 key = (*key, "kind")
@@ -196,6 +205,8 @@ def _explain(source: Source, schema: type[BaseModel], error: ValidationError) ->
             if about and (*key, about.group(1), int(about.group(2))) in source.lines:
                 # A rule between items of a list names the item that breaks it, which has a line of its own.
                 key, message = (*key, about.group(1), int(about.group(2))), message[about.end() :]
+            for pydantic_says, reader_reads in _PLAIN.items():
+                message = message.replace(pydantic_says, reader_reads)
             text = message[0].lower() + message[1:] + shown
         rows.append(f"{source.where(key)}: {text}")
     return rows

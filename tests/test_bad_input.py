@@ -1,4 +1,4 @@
-"""Malformed recipes, targets, checkpoints, data and runs, through the command line: the message and the exit code."""
+"""Malformed recipes, targets, checkpoints, data and runs, through the command line: message and exit code."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ def data(**changes: Any) -> None:
             "  untrainde: true",
             "r.yaml:15: model.untrainde: unknown key, did you mean 'untrained'?",
         ),
-        ("name: tiny", "name: tiny\nname: other", "r.yaml:3: name: duplicate key, first given in line 2; keep one"),
+        ("name: tiny", "name: tiny\nname: other", "r.yaml:3: name: duplicate key, first in line 2; keep one"),
         ("  size: [32, 32]", "  size: [32, wide]", "r.yaml:12: input.size[1]: input should be a valid integer"),
         ("  size: [32, 32]", "  size: [2, 32]", "r.yaml:11: input: 'size' must be 8 to 4096 pixels a side"),
         (
@@ -128,20 +128,20 @@ def data(**changes: Any) -> None:
         ),
         ("kind: fold_batchnorm", "kind: fold_batchnorn", "did you mean 'fold_batchnorm'?"),
         ("kind: fold_batchnorm", "images: 8", "r.yaml:17: passes[0].kind: this key is required"),
-        ("kind: npz", "kind: zarr", "r.yaml:9: data.kind: 'zarr' is not allowed Allowed: phantom, npz"),
+        ("kind: npz", "kind: zarr", "r.yaml:9: data.kind: 'zarr' is not allowed. Allowed: phantom, npz"),
         (
             "  - kind: fold_batchnorm",
             "  - kind: quantize\n  - kind: fold_batchnorm",
             "r.yaml:18: passes[1]: 'fold_batchnorm' cannot come after 'quantize'",
         ),
         ("  - kind: fold_batchnorm", "  - kind: fold_batchnorm\n  - kind: finetune", "fold after training"),
-        ("schema_version: 1", "schema_version: 2", "r.yaml:1: schema_version: '2' is not allowed Allowed: 1"),
+        ("schema_version: 1", "schema_version: 2", "r.yaml:1: schema_version: '2' is not allowed. Allowed: 1"),
         ("schema_version: 1\n", "", "schema_version: this key is required"),
         ("  untrained: true", "  seed: 0", "the model has no weights: give 'model.weights', put a 'finetune' pass"),
         ("  path: set.npz", "  path: ${EDGEKIT_UNSET_HERE}/a.npz", "'EDGEKIT_UNSET_HERE' is not set (export"),
         ("targets: [cpu]", "targets: [intel-cpuu]", "unknown target 'intel-cpuu', did you mean 'intel-cpu'?"),
         ("targets: [cpu]", "targets: [cpu, cpu]", "r.yaml:18: targets: a target is named twice; name each once"),
-        ("targets: [cpu]", "targets: []", "r.yaml:18: targets: tuple should have at least 1 item"),
+        ("targets: [cpu]", "targets: []", "r.yaml:18: targets: list should have at least 1 item"),
         ("[benign, malignant]", "[benign, benign]", "r.yaml:7: task.classes: class names must be distinct"),
         ("name: tiny", "name: ../tiny", "r.yaml:2: name: string should match pattern"),
         ("name: tiny", "name: [tiny", "r.yaml:3: not valid YAML"),
@@ -153,6 +153,12 @@ def data(**changes: Any) -> None:
             "  size: [32, 32]\n  scale: .nan",
             "r.yaml:13: input.scale: input should be a finite number",
         ),
+        ("name: tiny", "[a]: 4\nname: tiny", "r.yaml:2: top level: a key must be plain text"),
+        ("  size: [32, 32]", "  size: 32", "r.yaml:12: input.size: input should be a list (got 32)"),
+        (NPZ, "data: 3\n", "r.yaml:8: data: input should be a mapping of keys to values (got 3)"),
+        ("targets: [cpu]", "targets: [[cpu]]", "r.yaml:18: targets[0]: input should be a valid string\n"),
+        ("path: set.npz", f"path: {'x' * 300}", "r.yaml:10: data.path: no such file or folder: xxx"),
+        (UNTRAINED, TRAINED.replace("a.pth", "x" * 300), "r.yaml:15: model.weights.path: no such file: xxx"),
         (UNTRAINED, TRAINED, "r.yaml:15: model.weights.path: no such file: a.pth"),
     ],
 )
@@ -366,6 +372,8 @@ def test_folder_of_an_unknown_class(edgekit: Run) -> None:
         ("6.png,benin,val,p9", "images/index.csv:8: unknown label 'benin', did you mean 'benign'?"),
         ("6.png,benign,vall,p9", "images/index.csv:8: unknown split 'vall'"),
         ("77.png,benign,val,p9", "images/index.csv:8: no such file: '77.png'"),
+        (f"{'x' * 300}.png,benign,val,p9", "images/index.csv:8: no such file: 'xxx"),
+        ("6\0.png,benign,val,p9", "images/index.csv:8: images: a file's name cannot hold a zero byte"),
         ("6.png,benign", "images/index.csv:8: 2 cells for 4 columns"),
     ],
 )
@@ -486,6 +494,14 @@ def test_output_path_is_a_file(edgekit: Run) -> None:
     data()
     assert edgekit("compress", recipe(), "--out", "set.npz")[0] == 2
     assert "set.npz: is a file, not a folder" in edgekit("compress", recipe(), "--out", "set.npz")[1]
+
+
+@pytest.mark.parametrize("out", ["set.npz/below", "x" * 300])
+def test_output_folder_that_cannot_be_made(edgekit: Run, out: str) -> None:
+    data()
+    code, said = edgekit("compress", recipe(), "--out", out)
+    assert code == 5
+    assert f"{out}: cannot be written: " in said
 
 
 def test_second_process_in_the_same_folder(edgekit: Run) -> None:

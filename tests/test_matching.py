@@ -15,7 +15,7 @@ class Net(nn.Module):
         super().__init__()
         layers = {"conv": nn.Conv2d(3, width, 1), "bn": nn.BatchNorm2d(width), "head": nn.Linear(width, classes)}
         for name, layer in layers.items():
-            nn.init.normal_(layer.weight)
+            nn.init.normal_(layer.get_parameter("weight"))
             self.add_module(name if style == "a" else f"{style}_{name}", layer)
 
 
@@ -92,7 +92,7 @@ def test_headless_checkpoint_needs_replace_head() -> None:
 
 
 def test_other_width_is_never_loaded() -> None:
-    message = r"6 of another shape or type: conv.weight \[4, 3, 1, 1\], checkpoint: conv.weight \[8, 3, 1, 1\]"
+    message = r"7 of another shape or type: conv.weight \[4, 3, 1, 1\], checkpoint: conv.weight \[8, 3, 1, 1\]"
     with pytest.raises(InputError, match=message):
         load_into(Net(), state(Net(width=8)), num_classes=3, replace_head=True)
 

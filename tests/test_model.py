@@ -188,9 +188,9 @@ def test_weights_are_loaded_and_reported(tmp_path: Path) -> None:
     ("config", "size", "message"),
     [
         (
-            ModelConfig(architecture="test_vit"),
+            ModelConfig(architecture="vit_tiny_patch16_224"),
             (32, 48),
-            "input.size: the network does not take an input of 3x32x48",
+            r"input.size: the network does not take an input of 3x32x48",
         ),
         (
             ModelConfig(architecture="test_resnet", arguments={"global_pool": ""}),

@@ -74,7 +74,7 @@ def test_unknown_name_gives_the_nearest_and_all() -> None:
             "targets/mine.yaml:2: name: the name 'yours' differs from the file's name 'mine'",
         ),
         ("[fp32, int8]", "[fp32, fp32]", "targets/mine.yaml:1: a precision is named twice"),
-        ("[fp32, int8]", "[]", "targets/mine.yaml:6: precisions: tuple should have at least 1 item"),
+        ("[fp32, int8]", "[]", "targets/mine.yaml:6: precisions: list should have at least 1 item"),
         (
             "device: CPU",
             "device: CPU\nconnection: {kind: ssh, host: h}",

@@ -67,8 +67,8 @@ def test_all_errors_come_together(tmp_path: Path) -> None:
 
 def test_all_duplicates_are_named_with_both_lines(tmp_path: Path) -> None:
     assert refusal(tmp_path, "name: a\nname: b\npets:\n  - kind: cat\n    lives: 1\n    lives: 2\n") == [
-        "a.yaml:2: name: duplicate key, first given in line 1; keep one of them",
-        "a.yaml:6: pets[0].lives: duplicate key, first given in line 5; keep one of them",
+        "a.yaml:2: name: duplicate key, first in line 1; keep one of them",
+        "a.yaml:6: pets[0].lives: duplicate key, first in line 5; keep one of them",
     ]
 
 

@@ -85,7 +85,8 @@ class _Folder:
         return sorted(name for name in found if _shown(name))
 
     def holds(self, name: str) -> bool:
-        return store.inside(self.path, name, str(self.path)).is_file()
+        file = store.inside(self.path, name, str(self.path))
+        return store.present(file) and file.is_file()
 
     def read(self, name: str) -> bytes:
         file = store.inside(self.path, name, str(self.path))

@@ -39,8 +39,9 @@ class LiteRT:
     def export(self, model: Model, target: Target, precision: Precision, folder: Path) -> Exported:
         """Write ``model.tflite``; input and output stay float32."""
         support.no_telemetry()
-        import litert_torch
-        from litert_torch.quantize import pt2e_quantizer, quant_config
+        with support.quiet():
+            import litert_torch
+            from litert_torch.quantize import pt2e_quantizer, quant_config
 
         from edgekit.quantization import program
 
@@ -75,11 +76,11 @@ class _Session:
     def __init__(self, path: Path, target: Target, precision: Precision) -> None:
         from ai_edge_litert.interpreter import Interpreter
 
-        self._path = path
         self._precision = precision
         try:
-            self._interpreter = Interpreter(str(path), num_threads=support.threads(target.threads))
-            self._interpreter.allocate_tensors()
+            with support.quiet():
+                self._interpreter = Interpreter(str(path), num_threads=support.threads(target.threads))
+                self._interpreter.allocate_tensors()
         except (RuntimeError, ValueError) as error:
             raise DeviceError(f"LiteRT cannot load it: {error}", where=str(path)) from error
         self._input = self._interpreter.get_input_details()[0]

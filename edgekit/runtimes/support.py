@@ -9,6 +9,7 @@ import logging
 import os
 import warnings
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgekit.record import TensorSpec
@@ -54,13 +55,21 @@ def no_telemetry() -> None:
 
 @contextlib.contextmanager
 def quiet() -> Iterator[io.StringIO]:
-    """Keep converters' chatter off the terminal; what they printed is in the yielded buffer."""
+    """Keep libraries' chatter off the terminal; what Python code printed is in the yielded buffer.
+
+    File descriptor 2 is turned away as well, since converters written in C++ log past Python.
+    """
     said = io.StringIO()
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
+    kept = os.dup(2)
+    with Path(os.devnull).open("wb") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
     try:
         with warnings.catch_warnings(), contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
             warnings.simplefilter("ignore")
             yield said
     finally:
+        os.dup2(kept, 2)
+        os.close(kept)
         logging.disable(before)
