@@ -51,6 +51,7 @@ def compress(
     from edgekit.runtimes import support
 
     support.no_telemetry()
+    support.wait_passively()
     loaded, targets = recipes.load(recipe)
     from edgekit.pipeline import Run, exit_code
     from edgekit.progress import Reporter

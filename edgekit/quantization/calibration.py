@@ -76,12 +76,10 @@ def best_range(histogram: NDArray[np.float64], low: float, high: float) -> Range
         return (min(low, 0.0), max(high, 0.0))
     centres = low + (np.arange(len(histogram)) + 0.5) * (high - low) / len(histogram)
     best, least = (low, high), np.inf
-    for part in np.linspace(1.0, 0.5, 26):
+    for part in np.linspace(1.0, 0.2, 41):
         span = (min(low * part, 0.0), max(high * part, 0.0))
         scale, zero_point, minimum, maximum = program.activation_parameters(span)
         levels = np.clip(np.round(centres / scale) + zero_point, minimum, maximum)
-        # The rounding error inside the bins' own width is the same for all; uniform noise of scale^2/12
-        # stands for it where a level is wider than a bin.
         error = float((histogram * ((levels - zero_point) * scale - centres) ** 2).sum())
         if error < least:
             best, least = span, error

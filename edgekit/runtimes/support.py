@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 INPUT = "input"
 OUTPUT = "logits"
+#: Marks that OMP_WAIT_POLICY was set here and not by the user.
+PASSIVE_BY_EDGEKIT = "EDGEKIT_SET_OMP_WAIT_POLICY"
 
 
 def missing(modules: dict[str, str], extra: str) -> str | None:
@@ -51,6 +53,17 @@ def no_telemetry() -> None:
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     os.environ.setdefault("SCARF_NO_ANALYTICS", "true")
+
+
+def wait_passively() -> None:
+    """Let OpenMP's threads sleep at barriers in this process. Called before torch is loaded.
+
+    By default they spin, which makes training ten times slower as soon as any other process wants a core. The
+    measuring processes are started without this: spinning is faster where nothing else runs.
+    """
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
+        os.environ[PASSIVE_BY_EDGEKIT] = "1"
 
 
 @contextlib.contextmanager

@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+from edgekit.quantization import placement, program
+from edgekit.quantization.placement import Style
+from tests.networks import small_model
+
+
+def test_layers_are_named_as_in_the_state_dict() -> None:
+    graph = program.float_graph(small_model())
+    names = [placement.layer_name(node) for node in placement.compute_nodes(graph)]
+    assert names == ["stem", "wide", "narrow", "gated", "head"]
+    kept = placement.compute_nodes(graph, ("stem", "head"))
+    assert [placement.layer_name(node) for node in kept] == ["wide", "narrow", "gated"]
+
+
+def test_a_fused_relu_is_quantized_behind_the_relu_and_not_before() -> None:
+    graph = program.float_graph(small_model())
+    chosen = placement.tensors(graph, placement.PORTABLE)
+    nodes = {node.name: node for node in graph.graph.nodes}
+    stem = next(n for n in placement.compute_nodes(graph) if placement.layer_name(n) == "stem")
+    relu = next(iter(stem.users))
+    assert placement.operator(relu) == "relu"
+    assert relu.name in chosen
+    assert stem.name not in chosen
+    assert all(nodes[name].op in ("call_function", "placeholder") for name in chosen)
+
+
+def test_silu_input_is_quantized_only_where_kernels_need_it() -> None:
+    graph = program.float_graph(small_model())
+    gated = next(n for n in placement.compute_nodes(graph) if placement.layer_name(n) == "gated")
+    assert gated.name in placement.tensors(graph, Style("every"))
+    assert gated.name not in placement.tensors(graph, Style("fused", every_output=False))
+
+
+def test_the_logits_stay_float_unless_the_style_says_otherwise() -> None:
+    graph = program.float_graph(small_model())
+    head = next(n for n in placement.compute_nodes(graph) if placement.layer_name(n) == "head")
+    assert head.name not in placement.tensors(graph, placement.PORTABLE)
+    assert head.name in placement.tensors(graph, placement.EVERYTHING)
+
+
+def test_residual_sum_is_quantized_on_both_sides() -> None:
+    graph = program.float_graph(small_model())
+    chosen = placement.tensors(graph, placement.PORTABLE)
+    add = next(n for n in graph.graph.nodes if placement.operator(n) == "add")
+    assert add.name in chosen
+    assert all(source.name in chosen for source in add.all_input_nodes)
+
+
+def test_what_moves_values_keeps_its_root_s_range() -> None:
+    import torch
+
+    from edgekit.model import Model
+
+    network = torch.nn.Sequential(
+        torch.nn.Conv2d(3, 4, 3), torch.nn.ReLU(), torch.nn.Flatten(), torch.nn.Linear(4 * 30 * 30, 5)
+    ).eval()
+    graph = program.float_graph(Model("module", {}, 5, (3, 32, 32), "x:y", (), network))
+    chosen = placement.tensors(graph, placement.PORTABLE)
+    flat = next(n for n in graph.graph.nodes if placement.operator(n) in ("flatten", "view", "reshape"))
+    assert chosen[flat.name] == flat.args[0].name

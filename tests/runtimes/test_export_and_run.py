@@ -1,0 +1,134 @@
+"""Every runtime that runs here: its file computes what the model computes, in the precision that was asked for."""
+
+from __future__ import annotations
+
+import importlib.util
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from edgekit import runtimes
+from edgekit.errors import DeviceError, MissingError
+from edgekit.quantization import calibration, program
+from edgekit.target import Precision, RuntimeName, Target
+from tests.networks import images, small_model
+
+MODULES: dict[RuntimeName, str] = {
+    "onnxruntime": "onnxruntime",
+    "openvino": "openvino",
+    "litert": "litert_torch",
+    "coreml": "coremltools",
+    "tensorrt": "onnx",
+}
+
+
+def _target(runtime: RuntimeName, *precisions: Precision) -> Target:
+    return Target(
+        schema_version=1,
+        name="test",
+        description="test",
+        runtime=runtime,
+        device="CPU",
+        precisions=precisions,
+        threads=1,
+    )
+
+
+def _need(runtime: RuntimeName) -> None:
+    if importlib.util.find_spec(MODULES[runtime]) is None:
+        pytest.skip(f"{MODULES[runtime]} is not installed")
+
+
+@pytest.fixture(scope="module")
+def spans() -> dict[str, tuple[float, float]]:
+    graph = program.float_graph(small_model())
+    return calibration.ranges(graph, [one[None] for one in images()], lambda fraction, text: None)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+@pytest.mark.parametrize("name", ["onnxruntime", "openvino", "litert"])
+def test_artifact_agrees_and_runs_in_its_precision(
+    name: RuntimeName, precision: Precision, spans: dict[str, tuple[float, float]], tmp_path: Path
+) -> None:
+    _need(name)
+    runtime, target, model = runtimes.get(name), _target(name, precision), small_model()
+    if precision == "int8":
+        model = replace(model, quantization={"ranges": {k: list(v) for k, v in spans.items()}, "keep_float": []})
+    exported = runtime.export(model, target, precision, tmp_path)
+    assert exported.inputs[0].shape == (1, 3, 32, 32)
+    assert exported.outputs[0].shape == (1, 5)
+    session = runtime.load(exported.path, target, precision)
+    inputs = images().numpy()
+    given = np.concatenate([session.run(one[None]).copy() for one in inputs])
+    with torch.no_grad():
+        wanted = small_model().network(torch.from_numpy(inputs)).numpy()
+    difference = np.abs(given - wanted).max()
+    executed = session.executed()
+    assert executed.precision == precision
+    assert sum(executed.layers.values()) == 5
+    if precision == "fp32":
+        assert difference <= 1e-5 * np.abs(wanted).max()
+        assert executed.fallbacks == ()
+    else:
+        assert 0 < difference < 0.15 * wanted.std()
+
+
+@pytest.mark.parametrize("name", ["onnxruntime", "openvino", "litert"])
+def test_a_damaged_file_is_a_device_error(name: RuntimeName, tmp_path: Path) -> None:
+    _need(name)
+    path = tmp_path / {"onnxruntime": "model.onnx", "openvino": "model.xml", "litert": "model.tflite"}[name]
+    path.write_bytes(b"no model at all")
+    with pytest.raises(DeviceError, match="cannot load it"):
+        runtimes.get(name).load(path, _target(name, "fp32"), "fp32")
+
+
+def test_coreml_is_written_and_says_why_it_is_not_run(
+    spans: dict[str, tuple[float, float]], tmp_path: Path
+) -> None:
+    _need("coreml")
+    runtime, target = runtimes.get("coreml"), _target("coreml", "int8")
+    model = replace(
+        small_model(), quantization={"ranges": {k: list(v) for k, v in spans.items()}, "keep_float": []}
+    )
+    exported = runtime.export(model, target, "int8", tmp_path)
+    operators = exported.details["operators"]
+    assert operators["conv"] == 4
+    assert operators["constexpr_affine_dequantize"] == 5
+    assert operators["quantize"] > 0
+    reason = runtime.cannot_run(target)
+    if reason is not None:
+        assert "macOS" in reason
+        with pytest.raises(MissingError):
+            runtime.load(exported.path, target, "int8")
+
+
+def test_tensorrt_gets_symmetric_quantization(spans: dict[str, tuple[float, float]], tmp_path: Path) -> None:
+    _need("tensorrt")
+    import onnx
+    from onnx import numpy_helper
+
+    model = replace(
+        small_model(), quantization={"ranges": {k: list(v) for k, v in spans.items()}, "keep_float": []}
+    )
+    exported = runtimes.get("tensorrt").export(model, _target("tensorrt", "int8"), "int8", tmp_path)
+    graph = onnx.load(exported.path).graph
+    constants = {one.name: numpy_helper.to_array(one) for one in graph.initializer}
+    for node in graph.node:
+        if node.op_type == "Constant":
+            constants[node.output[0]] = numpy_helper.to_array(node.attribute[0].t)
+    quantizers = [node for node in graph.node if node.op_type in ("QuantizeLinear", "DequantizeLinear")]
+    assert quantizers
+    for node in quantizers:
+        assert constants[node.input[2]].dtype == np.int8
+        assert not constants[node.input[2]].any(), f"{node.name} has a zero point"
+
+
+def test_onnx_holds_no_path_of_this_machine(tmp_path: Path) -> None:
+    _need("onnxruntime")
+    exported = runtimes.get("onnxruntime").export(small_model(), _target("onnxruntime", "fp32"), "fp32", tmp_path)
+    content = exported.path.read_bytes()
+    assert str(Path(__file__).parent).encode() not in content
+    assert b"site-packages" not in content
