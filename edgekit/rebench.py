@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from edgekit import measure, pipeline, record, runtimes, store
 from edgekit import target as targets
 from edgekit.choose import recommend
@@ -38,7 +40,15 @@ def rebench(folder: Path, name: str, module: str | None, reporter: Reporter) -> 
     before = record.read(folder)
     if name not in before.targets:
         raise InputError(f"this run has no target '{name}'", remedy=f"it has: {', '.join(before.targets)}")
-    target = Target.model_validate(before.targets[name])
+    try:
+        target = Target.model_validate(before.targets[name])
+        protocol = Benchmark.model_validate(before.recipe["benchmark"])
+    except ValidationError as error:
+        raise InputError(
+            f"holds a target or protocol that is not valid: {error.errors()[0]['msg']}",
+            where=f"{folder / 'record.json'}",
+            remedy="the record was altered",
+        ) from None
     if name in targets.available():
         # Threads, device and options are those of today's target file; the artifact stays as it is.
         today = targets.load(name)
@@ -48,7 +58,6 @@ def rebench(folder: Path, name: str, module: str | None, reporter: Reporter) -> 
     reason = runtime.cannot_run(target)
     if reason:
         raise MissingError(f"cannot run here: {reason}", where=f"target '{name}'")
-    protocol = Benchmark.model_validate(before.recipe["benchmark"])
     kept = store.Store(folder, str(before.recipe["name"]))
     try:
         session = datetime.now(UTC).isoformat(timespec="microseconds")
@@ -69,7 +78,11 @@ def rebench(folder: Path, name: str, module: str | None, reporter: Reporter) -> 
             used = target if not of_source else pipeline.PYTORCH
             if of_source and module is not None:
                 used = used.model_copy(update={"options": {"module": module}})
-            precision = next(p for p in ("fp32", "bf16", "fp16", "int8") if p == one.precision_requested)
+            precision = next((p for p in used.precisions if p == one.precision_requested), None)
+            if precision is None:
+                raise InputError(
+                    f"the target allows no {one.precision_requested}", where=one.name, remedy="compress again"
+                )
             bench.add(measure.Job(one.name, one.runtime, path, used, precision, inputs[-1]), one.sha256)
         timed, failed = bench.measure()
         if failed and not timed:

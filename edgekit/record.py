@@ -15,6 +15,8 @@ from edgekit.errors import InputError
 
 SCHEMA_VERSION = 1
 SOURCE = "source"
+#: What the reports read of the recipe, which is kept as plain data so that old records load for ever.
+_RECIPE_KEYS = ("name", "task", "data", "input", "model", "passes", "targets", "benchmark")
 Status = Literal["accepted", "rejected", "exported, not run here", "failed"]
 
 
@@ -161,11 +163,18 @@ def read(path: Path) -> Record:
             remedy="use the edgekit that wrote it, or a newer one",
         )
     try:
-        return Record.model_validate(data)
+        loaded = Record.model_validate(data)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         key = ".".join(str(part) for part in first["loc"])
         raise InputError(f"{first['msg']}", where=f"{file}: {key}", remedy="the record was altered") from None
+
+    absent = [key for key in _RECIPE_KEYS if key not in loaded.recipe]
+    splits = loaded.data.get("splits")
+    if absent or not isinstance(splits, dict) or not all(isinstance(one, dict) for one in splits.values()):
+        key = f"recipe.{absent[0]}" if absent else "data.splits"
+        raise InputError("missing or malformed", where=f"{file}: {key}", remedy="the record was altered")
+    return loaded
 
 
 def dumps(record: Record) -> str:
