@@ -51,7 +51,7 @@ def compress(
     from edgekit.runtimes import support
 
     support.no_telemetry()
-    support.wait_passively()
+    support.spin_briefly()
     loaded, targets = recipes.load(recipe)
     from edgekit.pipeline import Run, exit_code
     from edgekit.progress import Reporter

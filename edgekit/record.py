@@ -16,7 +16,7 @@ from edgekit.errors import InputError
 SCHEMA_VERSION = 1
 SOURCE = "source"
 #: What the reports read of the recipe, which is kept as plain data so that old records load for ever.
-_RECIPE_KEYS = ("name", "task", "data", "input", "model", "passes", "targets", "benchmark")
+_RECIPE_KEYS = ("name",)
 Status = Literal["accepted", "rejected", "exported, not run here", "failed"]
 
 
@@ -170,7 +170,7 @@ def read(path: Path) -> Record:
         raise InputError(f"{first['msg']}", where=f"{file}: {key}", remedy="the record was altered") from None
 
     absent = [key for key in _RECIPE_KEYS if key not in loaded.recipe]
-    splits = loaded.data.get("splits")
+    splits = loaded.data.get("splits", {})
     if absent or not isinstance(splits, dict) or not all(isinstance(one, dict) for one in splits.values()):
         key = f"recipe.{absent[0]}" if absent else "data.splits"
         raise InputError("missing or malformed", where=f"{file}: {key}", remedy="the record was altered")

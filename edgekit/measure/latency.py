@@ -22,7 +22,7 @@ from pydantic import ValidationError
 from edgekit.errors import DeviceError
 from edgekit.measure.protocol import Request, WorkerResult
 from edgekit.record import Measurement
-from edgekit.runtimes.support import PASSIVE_BY_EDGEKIT
+from edgekit.runtimes.support import SET_BY_EDGEKIT
 from edgekit.store import PACKAGE
 from edgekit.target import Precision, Target
 
@@ -105,8 +105,8 @@ def _environment() -> dict[str, str]:
     Thread counts are left as they are: they come from the target, through the runtime.
     """
     env = {**os.environ, **OFFLINE}
-    if env.pop(PASSIVE_BY_EDGEKIT, None):
-        env.pop("OMP_WAIT_POLICY", None)
+    if env.pop(SET_BY_EDGEKIT, None):
+        env.pop("GOMP_SPINCOUNT", None)
     checkout = PACKAGE.parent
     if (checkout / "pyproject.toml").exists():
         env["PYTHONPATH"] = os.pathsep.join(filter(None, (str(checkout), env.get("PYTHONPATH"))))

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 INPUT = "input"
 OUTPUT = "logits"
-#: Marks that OMP_WAIT_POLICY was set here and not by the user.
-PASSIVE_BY_EDGEKIT = "EDGEKIT_SET_OMP_WAIT_POLICY"
+#: Marks that GOMP_SPINCOUNT was set here and not by the user.
+SET_BY_EDGEKIT = "EDGEKIT_SET_GOMP_SPINCOUNT"
 
 
 def missing(modules: dict[str, str], extra: str) -> str | None:
@@ -55,15 +55,15 @@ def no_telemetry() -> None:
     os.environ.setdefault("SCARF_NO_ANALYTICS", "true")
 
 
-def wait_passively() -> None:
-    """Let OpenMP's threads sleep at barriers in this process. Called before torch is loaded.
+def spin_briefly() -> None:
+    """Let OpenMP's threads sleep soon at barriers in this process. Called before torch is loaded.
 
-    By default they spin, which makes training ten times slower as soon as any other process wants a core. The
-    measuring processes are started without this: spinning is faster where nothing else runs.
+    By default they spin for milliseconds, which makes training ten times slower as soon as another process wants
+    a core. The measuring processes are started without this, as users of the artifacts would start theirs.
     """
-    if "OMP_WAIT_POLICY" not in os.environ:
-        os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
-        os.environ[PASSIVE_BY_EDGEKIT] = "1"
+    if not {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"} & set(os.environ):
+        os.environ["GOMP_SPINCOUNT"] = "10000"
+        os.environ[SET_BY_EDGEKIT] = "1"
 
 
 @contextlib.contextmanager
