@@ -53,7 +53,8 @@ def compress(
     support.no_telemetry()
     support.spin_briefly()
     loaded, targets = recipes.load(recipe)
-    from edgekit.pipeline import Run, exit_code
+    from edgekit.outputs import exit_code
+    from edgekit.pipeline import Run
     from edgekit.progress import Reporter
 
     console = _console()

@@ -7,11 +7,9 @@ heavy libraries are loaded by the stages that must really work, so that a run wh
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import UTC, datetime
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,65 +17,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 import edgekit
-from edgekit import evaluate, measure, record, report, runtimes, store
+from edgekit import evaluate, measure, outputs, record, runtimes, store, verdict
 from edgekit import recipe as recipes
 from edgekit.choose import recommend
 from edgekit.data.prepared import Prepared, prepare
-from edgekit.errors import DeviceError, EdgekitError, InputError, MissingError
+from edgekit.errors import DeviceError, InputError, MissingError
 from edgekit.measure.bench import Bench
 from edgekit.passes.base import Context, PassError
 from edgekit.progress import Reporter, Update
 from edgekit.recipe import Recipe
 from edgekit.runtimes import support
-from edgekit.runtimes.base import Executed, Runtime
 from edgekit.store import Finished, Store
-from edgekit.target import Precision, Target
+from edgekit.target import Target
+from edgekit.variant import FUSED, PYTORCH, Made, Variant
 
 if TYPE_CHECKING:
     from edgekit.model import Model
 
-#: PyTorch, in which the source is run and measured.
-PYTORCH = Target(
-    schema_version=1,
-    name="pytorch",
-    description="PyTorch eager on the CPU: the reference",
-    runtime="torch_eager",
-    device="CPU",
-    precisions=("fp32",),
-)
-FUSED = "source-fused"
 _MODEL_CODE = ("model.py", "checkpoint.py", "matching.py", "counts.py", "zoo", "passes/structural.py")
-
-
-@dataclass(frozen=True)
-class Made:
-    """A model as a finished stage."""
-
-    stage: Finished
-    module: str | None
-
-    @cached_property
-    def model(self) -> Model:
-        """Loaded when a stage needs it."""
-        from edgekit.model import Model
-
-        return Model.load(self.stage.folder, self.module)
-
-
-@dataclass(frozen=True)
-class Variant:
-    """One artifact to be: a model for a target in a precision."""
-
-    name: str
-    made: Made
-    target: Target
-    precision: Precision
-    stages: tuple[str, ...]
-
-    @property
-    def runtime(self) -> Runtime:
-        """What exports and runs it."""
-        return runtimes.get(self.target.runtime)
 
 
 class Run:
@@ -308,14 +265,11 @@ class Run:
                 "classes": list(self.recipe.task.classes),
                 "sha256": store.file_sha256(made.path),
             }
-            (folder / "model.json").write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
-            files = sorted(p for p in folder.iterdir() if p.name != "model.json")
+            (folder / outputs.CARD).write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
             return {
                 "file": made.path.name,
-                "sha256": store.digest([store.file_sha256(p) for p in files])
-                if len(files) > 1
-                else store.file_sha256(made.path),
-                "size_bytes": sum(store.size_bytes(p) for p in files),
+                "sha256": outputs.files_sha256(folder),
+                "size_bytes": sum(store.size_bytes(p) for p in folder.iterdir() if p.name != outputs.CARD),
                 "inputs": card["inputs"],
                 "outputs": card["outputs"],
                 "details": made.details,
@@ -331,6 +285,7 @@ class Run:
         bench = Bench(self.store, self.recipe.benchmark, self.reporter, self._used)
         inputs = self._bench_inputs(prepared, data)
         artifacts: list[record.Artifact] = []
+        places: dict[str, Path] = {}
         measurements: list[record.Measurement] = []
         gates: list[record.Gate] = []
         predictions: list[record.Predictions] = []
@@ -350,15 +305,17 @@ class Run:
                 if evaluated is None:
                     raise DeviceError(f"the source cannot be run in PyTorch: {failure or cannot_run}")
                 reference = evaluated
-            own = self._figures(variant, evaluated, cannot_run or failure)
+            own = verdict.figures(variant, evaluated, cannot_run or failure, self.recipe)
             measurements += own
             judged: list[record.Gate] = []
             if evaluated is not None and variant.name != record.SOURCE:
-                judged = self._gates(
-                    variant, evaluated, own, [m for m in measurements if m.artifact == record.SOURCE]
-                )
+                source_rows = [m for m in measurements if m.artifact == record.SOURCE]
+                judged = verdict.gates(variant, evaluated, own, source_rows, self.recipe)
                 gates += judged
-            artifacts.append(self._artifact(variant, exported, evaluated, cannot_run, failure, judged))
+            artifacts.append(
+                verdict.artifact(variant, exported, evaluated, cannot_run, failure, judged, self.recipe)
+            )
+            places[variant.name] = exported.folder
             if evaluated is not None:
                 if "predictions" in evaluated.result:
                     predictions.append(record.Predictions(artifact=variant.name, **evaluated.result["predictions"]))
@@ -380,7 +337,7 @@ class Run:
             at = next(i for i, a in enumerate(artifacts) if a.name == name)
             artifacts[at] = artifacts[at].model_copy(update={"status": "failed", "reason": reason})
         artifacts = recommend(artifacts, measurements)
-        artifacts = [self._place(one) for one in artifacts]
+        artifacts = [outputs.place(one, places[one.name], self.folder) for one in artifacts]
         return self._write(command, data, prepared, artifacts, measurements, gates, predictions, bench.stages)
 
     def _bench_inputs(self, prepared: Prepared, data: Finished) -> Path:
@@ -450,102 +407,6 @@ class Run:
 
         return self._stage(f"evaluate-{variant.name}", "evaluate", key, work)
 
-    def _figures(
-        self, variant: Variant, evaluated: Finished | None, reason: str | None
-    ) -> list[record.Measurement]:
-        if evaluated is not None and "measurements" in evaluated.result:
-            return [record.Measurement.model_validate(row) for row in evaluated.result["measurements"]]
-        if evaluated is not None:
-            reason = "the weights are random (model.untrained): only latency, memory and size mean anything"
-        return evaluate.not_measured(variant.name, None, str(reason), self.recipe.task.classes)
-
-    def _gates(
-        self,
-        variant: Variant,
-        evaluated: Finished,
-        own: list[record.Measurement],
-        source: list[record.Measurement],
-    ) -> list[record.Gate]:
-        executed = Executed(**evaluated.result["executed"])
-        known = executed.precision if executed.precision != "unknown" else variant.precision
-        parity = evaluate.Parity(**evaluated.result["parity"])
-        trained = not self.recipe.model.untrained
-        # An INT8 file whose layers ran in float is judged as the INT8 file that it is.
-        judged_as = variant.precision if variant.precision != "fp32" else known
-        rows = evaluate.check(variant.name, judged_as, parity, own, source, self.recipe.gates, trained)
-        same = executed.precision in (variant.precision, "unknown")
-        text = f"asked for {variant.precision}, ran {executed.precision} (read from: {executed.how})"
-        return [
-            *rows,
-            record.Gate(
-                artifact=variant.name, name="precision", limit=None, value=None, passed=same, explanation=text
-            ),
-        ]
-
-    def _artifact(
-        self,
-        variant: Variant,
-        exported: Finished,
-        evaluated: Finished | None,
-        cannot_run: str | None,
-        failure: str | None,
-        gates: list[record.Gate],
-    ) -> record.Artifact:
-        status: record.Status = "accepted"
-        reason = None
-        lost = [gate.explanation for gate in gates if not gate.passed]
-        if cannot_run is not None:
-            status, reason = "exported, not run here", cannot_run
-        elif failure is not None:
-            status, reason = "failed", failure
-        elif lost:
-            status, reason = "rejected", "; ".join(lost)
-        executed = Executed(**evaluated.result["executed"]) if evaluated else None
-        details = dict(exported.result["details"])
-        if executed:
-            details["precision_read_from"] = executed.how
-            details["layers_not_in_requested_precision"] = list(executed.fallbacks)
-        if evaluated and "parity" in evaluated.result:
-            details["parity"] = evaluated.result["parity"]
-            details["parity_whole_split"] = evaluated.result["parity_all"]
-        details["stage"] = exported.folder.name
-        return record.Artifact(
-            name=variant.name,
-            target=variant.target.name,
-            runtime=variant.target.runtime,
-            precision_requested=variant.precision,
-            precision_executed=executed.precision if executed else None,
-            path=exported.result["file"],
-            sha256=exported.result["sha256"],
-            size_bytes=exported.result["size_bytes"],
-            status=status,
-            reason=reason,
-            inputs=tuple(record.TensorSpec(**spec) for spec in exported.result["inputs"]),
-            outputs=tuple(record.TensorSpec(**spec) for spec in exported.result["outputs"]),
-            preprocessing=self.recipe.input.model_dump(mode="json"),
-            stages=variant.stages,
-            layers=executed.layers if executed else {},
-            details=details,
-        )
-
-    def _place(self, artifact: record.Artifact) -> record.Artifact:
-        """Put the artifact's files where users look: ``artifacts/``, or ``rejected/`` when a gate refused it."""
-        details = dict(artifact.details)
-        origin = self.store.stages / str(details.pop("stage"))
-        home = "rejected" if artifact.status in ("rejected", "failed") else "artifacts"
-        other = "artifacts" if home == "rejected" else "rejected"
-        shutil.rmtree(self.folder / other / artifact.name, ignore_errors=True)
-        place = self.folder / home / artifact.name
-        marker = origin.name
-        stamp = place / ".stage"
-        if not (stamp.exists() and stamp.read_text(encoding="utf-8") == marker):
-            shutil.rmtree(place, ignore_errors=True)
-            with store.atomic(place) as temporary:
-                shutil.copytree(origin, temporary, ignore=shutil.ignore_patterns("stage.json"))
-                (temporary / ".stage").write_text(marker, encoding="utf-8")
-        path = (place / artifact.path).relative_to(self.folder).as_posix()
-        return artifact.model_copy(update={"path": path, "details": details})
-
     def _write(
         self,
         command: str,
@@ -577,37 +438,9 @@ class Run:
             predictions=tuple(predictions),
             warnings=tuple(dict.fromkeys(self.warnings)),
         )
-        publish(made, self.folder)
-        for name in ("artifacts", "rejected"):
-            folder = self.folder / name
-            for stale in folder.iterdir() if folder.is_dir() else ():
-                if stale.name not in {a.name for a in artifacts}:
-                    shutil.rmtree(stale, ignore_errors=True)
-            if folder.is_dir() and not any(folder.iterdir()):
-                folder.rmdir()
+        outputs.publish(made, self.folder)
+        outputs.sweep(artifacts, self.folder)
         return made
-
-
-def publish(made: record.Record, folder: Path) -> None:
-    """Write ``record.json``, and the reports when what they show has changed."""
-    store.write_text(folder / "record.json", record.dumps(made))
-    shown = made.model_dump(mode="json", exclude={"created_utc", "command", "machine"})
-    for stage in shown["stages"]:
-        stage.pop("cached")
-    mark = store.digest({"shown": shown, "code": store.code_sha256("report", "record.py", "evaluate")})
-    stamp = folder / ".report"
-    if (folder / "checklist.md").exists() and stamp.exists() and stamp.read_text(encoding="utf-8") == mark:
-        return
-    report.write(made, folder)
-    store.write_text(stamp, mark)
-
-
-def exit_code(made: record.Record) -> int:
-    """5 when a device or process failed, 3 when a gate rejected an artifact, else 0."""
-    statuses = {artifact.status for artifact in made.artifacts}
-    if "failed" in statuses:
-        return DeviceError.exit_code
-    return 3 if "rejected" in statuses else 0
 
 
 def _spread(count: int, wanted: int) -> NDArray[np.int64]:
@@ -648,6 +481,3 @@ def _module_sha256(module: str | None) -> str | None:
         if path.exists():
             return store.file_sha256(path)
     return module
-
-
-__all__ = ["FUSED", "PYTORCH", "EdgekitError", "Run", "exit_code", "publish"]

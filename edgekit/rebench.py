@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from edgekit import measure, pipeline, record, runtimes, store
+from edgekit import measure, outputs, record, runtimes, store
 from edgekit import target as targets
 from edgekit.choose import recommend
 from edgekit.errors import DeviceError, InputError, MissingError
@@ -15,6 +15,7 @@ from edgekit.measure.bench import Bench
 from edgekit.progress import Reporter
 from edgekit.recipe import Benchmark
 from edgekit.target import Target
+from edgekit.variant import PYTORCH
 
 
 def newest_run(folder: Path) -> Path:
@@ -71,11 +72,11 @@ def rebench(folder: Path, name: str, module: str | None, reporter: Reporter) -> 
             of_source = one.runtime == "torch_eager"
             if one.target != name and not of_source:
                 continue
-            if of_source and (not protocol.source or pipeline.PYTORCH.name != one.target):
+            if of_source and (not protocol.source or PYTORCH.name != one.target):
                 continue
             path = store.inside(folder, one.path, f"record.json: {one.name}")
             _verify(path, one)
-            used = target if not of_source else pipeline.PYTORCH
+            used = target if not of_source else PYTORCH
             if of_source and module is not None:
                 used = used.model_copy(update={"options": {"module": module}})
             precision = next((p for p in used.precisions if p == one.precision_requested), None)
@@ -101,7 +102,7 @@ def rebench(folder: Path, name: str, module: str | None, reporter: Reporter) -> 
                 "warnings": tuple(dict.fromkeys((*before.warnings, *failed.values()))),
             }
         )
-        pipeline.publish(made, folder)
+        outputs.publish(made, folder)
         return made
     finally:
         kept.close()
@@ -111,8 +112,7 @@ def _verify(path: Path, one: record.Artifact) -> None:
     """Refuse an artifact that is not the one of the record."""
     if not path.exists():
         raise InputError("the artifact is gone", where=str(path), remedy="run 'edgekit compress' again")
-    files = sorted(p for p in path.parent.iterdir() if p.name not in ("model.json", ".stage"))
-    found = store.file_sha256(path) if len(files) == 1 else store.digest([store.file_sha256(p) for p in files])
+    found = outputs.files_sha256(path.parent)
     if found != one.sha256:
         raise InputError(
             f"the artifact '{one.name}' was altered: its sha256 is {found[:12]}, the record says {one.sha256[:12]}",

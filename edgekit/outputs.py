@@ -1,0 +1,66 @@
+"""What a run leaves in its folder: the artifacts in their places, the record and the reports."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from edgekit import record, report, store
+from edgekit.errors import DeviceError, GateError
+
+#: In an artifact's folder, what edgekit put there beside the artifact itself.
+CARD = "model.json"
+
+
+def files_sha256(folder: Path) -> str:
+    """sha256 of an artifact: of its one file or package, or of the hashes of its files in the order of names."""
+    files = sorted(path for path in folder.iterdir() if path.name not in (CARD, "stage.json"))
+    hashes = [store.file_sha256(path) for path in files]
+    return hashes[0] if len(hashes) == 1 else store.digest(hashes)
+
+
+def place(artifact: record.Artifact, stage: Path, folder: Path) -> record.Artifact:
+    """Copy the artifact from its stage to ``artifacts/``, or to ``rejected/`` when a gate refused it."""
+    home = "rejected" if artifact.status in ("rejected", "failed") else "artifacts"
+    other = "artifacts" if home == "rejected" else "rejected"
+    shutil.rmtree(folder / other / artifact.name, ignore_errors=True)
+    end = folder / home / artifact.name
+    if not end.is_dir() or files_sha256(end) != artifact.sha256:
+        shutil.rmtree(end, ignore_errors=True)
+        with store.atomic(end) as temporary:
+            shutil.copytree(stage, temporary, ignore=shutil.ignore_patterns("stage.json"))
+    path = (end / artifact.path).relative_to(folder).as_posix()
+    return artifact.model_copy(update={"path": path})
+
+
+def sweep(artifacts: list[record.Artifact], folder: Path) -> None:
+    """Remove artifacts that an earlier version of the recipe left."""
+    names = {one.name for one in artifacts}
+    for home in (folder / "artifacts", folder / "rejected"):
+        for stale in home.iterdir() if home.is_dir() else ():
+            if stale.name not in names:
+                shutil.rmtree(stale, ignore_errors=True)
+        if home.is_dir() and not any(home.iterdir()):
+            home.rmdir()
+
+
+def publish(made: record.Record, folder: Path) -> None:
+    """Write ``record.json``, and the reports when what they show has changed."""
+    store.write_text(folder / "record.json", record.dumps(made))
+    shown = made.model_dump(mode="json", exclude={"created_utc", "command", "machine"})
+    for stage in shown["stages"]:
+        stage.pop("cached")
+    mark = store.digest({"shown": shown, "code": store.code_sha256("report", "record.py", "evaluate")})
+    stamp = folder / ".report"
+    if (folder / "checklist.md").exists() and stamp.exists() and stamp.read_text(encoding="utf-8") == mark:
+        return
+    report.write(made, folder)
+    store.write_text(stamp, mark)
+
+
+def exit_code(made: record.Record) -> int:
+    """5 when a device or process failed, 3 when a gate rejected an artifact, else 0."""
+    statuses = {artifact.status for artifact in made.artifacts}
+    if "failed" in statuses:
+        return DeviceError.exit_code
+    return GateError.exit_code if "rejected" in statuses else 0

@@ -1,0 +1,100 @@
+"""What is said of one artifact: its figures, whether it kept the gates, and its entry in the record."""
+
+from __future__ import annotations
+
+from edgekit import evaluate, record
+from edgekit.recipe import Recipe
+from edgekit.runtimes.base import Executed
+from edgekit.store import Finished
+from edgekit.variant import Variant
+
+
+def figures(
+    variant: Variant, evaluated: Finished | None, reason: str | None, recipe: Recipe
+) -> list[record.Measurement]:
+    """What evaluation measured, or ``reason`` for every metric that it could not."""
+    if evaluated is not None and "measurements" in evaluated.result:
+        return [record.Measurement.model_validate(row) for row in evaluated.result["measurements"]]
+    if evaluated is not None:
+        reason = "the weights are random (model.untrained): only latency, memory and size mean anything"
+    return evaluate.not_measured(variant.name, None, str(reason), recipe.task.classes)
+
+
+def gates(
+    variant: Variant,
+    evaluated: Finished,
+    own: list[record.Measurement],
+    source: list[record.Measurement],
+    recipe: Recipe,
+) -> list[record.Gate]:
+    """The recipe's gates, and that the runtime ran the precision that was asked for."""
+    executed = Executed(**evaluated.result["executed"])
+    known = executed.precision if executed.precision != "unknown" else variant.precision
+    parity = evaluate.Parity(**evaluated.result["parity"])
+    trained = not recipe.model.untrained
+    # An INT8 file whose layers ran in float is judged as the INT8 file that it is.
+    judged_as = variant.precision if variant.precision != "fp32" else known
+    rows = evaluate.check(variant.name, judged_as, parity, own, source, recipe.gates, trained)
+    same = executed.precision in (variant.precision, "unknown")
+    text = f"asked for {variant.precision}, ran {executed.precision} (read from: {executed.how})"
+    return [
+        *rows,
+        record.Gate(artifact=variant.name, name="precision", limit=None, value=None, passed=same, explanation=text),
+    ]
+
+
+def artifact(
+    variant: Variant,
+    exported: Finished,
+    evaluated: Finished | None,
+    cannot_run: str | None,
+    failure: str | None,
+    gates: list[record.Gate],
+    recipe: Recipe,
+) -> record.Artifact:
+    """The artifact's entry in the record; its path is still that inside its stage.
+
+    Args:
+        variant: what was exported.
+        exported: the stage that holds its files.
+        evaluated: none where it was not run.
+        cannot_run: why this machine cannot run it.
+        failure: why running it failed.
+        gates: from ``gates``.
+        recipe: for the preprocessing.
+    """
+    status: record.Status = "accepted"
+    reason = None
+    lost = [gate.explanation for gate in gates if not gate.passed]
+    if cannot_run is not None:
+        status, reason = "exported, not run here", cannot_run
+    elif failure is not None:
+        status, reason = "failed", failure
+    elif lost:
+        status, reason = "rejected", "; ".join(lost)
+    executed = Executed(**evaluated.result["executed"]) if evaluated else None
+    details = dict(exported.result["details"])
+    if executed:
+        details["precision_read_from"] = executed.how
+        details["layers_not_in_requested_precision"] = list(executed.fallbacks)
+    if evaluated and "parity" in evaluated.result:
+        details["parity"] = evaluated.result["parity"]
+        details["parity_whole_split"] = evaluated.result["parity_all"]
+    return record.Artifact(
+        name=variant.name,
+        target=variant.target.name,
+        runtime=variant.target.runtime,
+        precision_requested=variant.precision,
+        precision_executed=executed.precision if executed else None,
+        path=exported.result["file"],
+        sha256=exported.result["sha256"],
+        size_bytes=exported.result["size_bytes"],
+        status=status,
+        reason=reason,
+        inputs=tuple(record.TensorSpec(**spec) for spec in exported.result["inputs"]),
+        outputs=tuple(record.TensorSpec(**spec) for spec in exported.result["outputs"]),
+        preprocessing=recipe.input.model_dump(mode="json"),
+        stages=variant.stages,
+        layers=executed.layers if executed else {},
+        details=details,
+    )
