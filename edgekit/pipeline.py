@@ -30,6 +30,7 @@ from edgekit.runtimes import support
 from edgekit.store import Finished, Store
 from edgekit.target import Target
 from edgekit.variant import FUSED, PYTORCH, Made, Variant
+from edgekit.yaml_source import contract
 
 if TYPE_CHECKING:
     from edgekit.model import Model
@@ -82,7 +83,7 @@ class Run:
         with self.reporter.stage(name) as update:
             done = self.store.run(name, full, lambda folder: work(folder, update))
         self._used.add(done.folder.name)
-        changes = done.result.get("changes", {})
+        changes = contract(done.result.get("changes", {}))
         self.stages.append(
             record.Stage(name=name, kind=kind, seconds=round(done.seconds, 3), cached=done.cached, changes=changes)
         )
@@ -425,9 +426,9 @@ class Run:
             git_dirty=dirty,
             created_utc=datetime.now(UTC).isoformat(timespec="seconds"),
             command=command,
-            recipe=self.recipe.model_dump(mode="json"),
+            recipe=recipes.plain(self.recipe),
             recipe_sha256=recipes.sha256(self.recipe),
-            data=data.result["summary"],
+            data=contract(data.result["summary"]),
             machine=measure.describe(),
             targets={name: target.model_dump(mode="json") for name, target in self.targets.items()},
             stages=(*self.stages, *timed),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -215,6 +215,12 @@ def load(path: Path) -> tuple[list[Recipe], dict[str, target.Target]]:
     return recipes, targets
 
 
+def plain(recipe: Recipe) -> dict[str, Any]:
+    """The recipe as plain data for the record."""
+    found: dict[str, Any] = yaml_source.contract(recipe.model_dump(mode="json"))
+    return found
+
+
 def sha256(recipe: Recipe) -> str:
-    """Hash of the recipe's content; comments and layout do not count."""
-    return store.digest(recipe.model_dump(mode="json"))
+    """Hash of the recipe's content; comments, layout and the folders of the data do not count."""
+    return store.digest(plain(recipe))

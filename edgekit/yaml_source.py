@@ -72,6 +72,23 @@ def expand(text: str) -> str:
     return _VARIABLE.sub(value, text)
 
 
+def contract(value: Any) -> Any:
+    """Plain data with the folders of ``${EDGEKIT_DATA}`` and ``${EDGEKIT_WEIGHTS}`` named by their variables again.
+
+    A record travels: it names a file as the recipe does, and no folder of the machine that ran it.
+    """
+    if isinstance(value, dict):
+        return {name: contract(one) for name, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [contract(one) for one in value]
+    if isinstance(value, str):
+        for name in DEFAULT_FOLDERS:
+            folder = os.environ.get(name, "").rstrip("/")
+            if folder:
+                value = value.replace(f"{folder}/", f"${{{name}}}/")
+    return value
+
+
 def read(path: Path) -> Source:
     """Read a YAML file.
 

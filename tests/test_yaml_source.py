@@ -123,3 +123,14 @@ def test_missing_file_names_the_nearest(tmp_path: Path) -> None:
 def test_dotted() -> None:
     assert yaml_source.dotted(("passes", 0, "epochs")) == "passes[0].epochs"
     assert yaml_source.dotted(()) == ""
+
+
+def test_a_record_names_folders_by_their_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EDGEKIT_DATA", "/somewhere/data")
+    monkeypatch.delenv("EDGEKIT_WEIGHTS", raising=False)
+    given = {"path": "/somewhere/data/set.npz", "more": ["in /somewhere/data/a", 3, None]}
+    assert yaml_source.contract(given) == {
+        "path": "${EDGEKIT_DATA}/set.npz",
+        "more": ["in ${EDGEKIT_DATA}/a", 3, None],
+    }
+    assert yaml_source.contract("./weights/w.pth") == "./weights/w.pth"
