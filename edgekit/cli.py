@@ -61,7 +61,8 @@ def compress(
     codes = []
     for one in loaded:
         folder = (out / one.name if len(loaded) > 1 else out) if out else Path("runs") / one.name
-        command = "edgekit " + shlex.join(["compress", str(recipe), "--out", str(out or folder)])
+        words = ["compress", str(recipe), "--out", str(out or folder), *(["--module", module] if module else [])]
+        command = f"edgekit {shlex.join(words)}"
         record = Run(one, targets, folder, module, Reporter(console)).execute(command)
         _show(console, record, folder)
         codes.append(exit_code(record))

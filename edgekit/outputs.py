@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 from edgekit import record, report, store
-from edgekit.errors import DeviceError, GateError
+from edgekit.errors import DeviceError, GateError, InputError
 
 #: In an artifact's folder, what edgekit put there beside the artifact itself.
 CARD = "model.json"
@@ -31,6 +31,17 @@ def place(artifact: record.Artifact, stage: Path, folder: Path) -> record.Artifa
             shutil.copytree(stage, temporary, ignore=shutil.ignore_patterns("stage.json"))
     path = (end / artifact.path).relative_to(folder).as_posix()
     return artifact.model_copy(update={"path": path})
+
+
+def benched(artifacts: list[record.Artifact], folder: Path) -> list[record.Measurement]:
+    """What ``edgekit bench`` added to the record that is there, of artifacts that are still the same."""
+    try:
+        before = record.read(folder)
+    except InputError:
+        return []
+    hashes = {one.name: one.sha256 for one in before.artifacts}
+    same = {one.name for one in artifacts if hashes.get(one.name) == one.sha256}
+    return [one for one in before.measurements if "session" in one.conditions and one.artifact in same]
 
 
 def sweep(artifacts: list[record.Artifact], folder: Path) -> None:

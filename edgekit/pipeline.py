@@ -337,6 +337,7 @@ class Run:
             measurements.append(_unmeasured(name, reason))
             at = next(i for i, a in enumerate(artifacts) if a.name == name)
             artifacts[at] = artifacts[at].model_copy(update={"status": "failed", "reason": reason})
+        measurements += outputs.benched(artifacts, self.folder)
         artifacts = recommend(artifacts, measurements)
         artifacts = [outputs.place(one, places[one.name], self.folder) for one in artifacts]
         return self._write(command, data, prepared, artifacts, measurements, gates, predictions, bench.stages)

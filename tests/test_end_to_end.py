@@ -151,6 +151,8 @@ def test_bench_adds_a_session_and_report_needs_the_record_alone(finished: tuple[
     (alone / "record.json").write_bytes((run / "record.json").read_bytes())
     _run(tmp_path, "report", "alone")
     assert (alone / "checklist.md").read_bytes() == (run / "checklist.md").read_bytes()
+    _run(folder, "compress", "tiny.yaml", "--out", "run")
+    assert _record(run)["measurements"] == after["measurements"], "compressing again lost what bench had added"
 
 
 def test_bench_refuses_an_altered_artifact(finished: tuple[Path, str]) -> None:
