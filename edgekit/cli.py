@@ -47,11 +47,11 @@ def compress(
     module: Module = None,
 ) -> None:
     """Run a recipe: passes, export, checks, evaluation, measurement, record and checklist."""
+    from edgekit import environment
     from edgekit import recipe as recipes
-    from edgekit.runtimes import support
 
-    support.no_telemetry()
-    support.spin_briefly()
+    environment.no_telemetry()
+    environment.spin_briefly()
     loaded, targets = recipes.load(recipe)
     from edgekit.outputs import exit_code
     from edgekit.pipeline import Run
@@ -76,9 +76,9 @@ def bench(
     module: Module = None,
 ) -> None:
     """Measure the artifacts of a run again, and add the samples to its record."""
-    from edgekit.runtimes import support
+    from edgekit import environment
 
-    support.no_telemetry()
+    environment.no_telemetry()
     from edgekit.progress import Reporter
     from edgekit.rebench import newest_run, rebench
 

@@ -19,18 +19,16 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
+from edgekit import environment
 from edgekit.errors import DeviceError
 from edgekit.measure.protocol import Request, WorkerResult
 from edgekit.record import Measurement
-from edgekit.runtimes.support import SET_BY_EDGEKIT
 from edgekit.store import PACKAGE
 from edgekit.target import Precision, Target
 
 if TYPE_CHECKING:
     from edgekit.recipe import Benchmark
 
-#: Libraries that would otherwise send usage data or look for newer versions when they are loaded.
-OFFLINE = {"HF_HUB_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1", "DO_NOT_TRACK": "1"}
 _LINES = 5  # of the child's standard error, in the message of an error
 _SCOPE = "inference only: input and output in memory, call to return; preprocessing excluded"
 
@@ -104,9 +102,7 @@ def _environment() -> dict[str, str]:
 
     Thread counts are left as they are: they come from the target, through the runtime.
     """
-    env = {**os.environ, **OFFLINE}
-    if env.pop(SET_BY_EDGEKIT, None):
-        env.pop("GOMP_SPINCOUNT", None)
+    env = environment.of_a_measuring_process()
     checkout = PACKAGE.parent
     if (checkout / "pyproject.toml").exists():
         env["PYTHONPATH"] = os.pathsep.join(filter(None, (str(checkout), env.get("PYTHONPATH"))))

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from edgekit import environment
 from edgekit.errors import DeviceError, EdgekitError, InputError
 from edgekit.measure import energy, meters, process
 from edgekit.measure.protocol import Energy, ExecutedPrecision, Request, WorkerResult
@@ -149,8 +150,7 @@ def main(arguments: list[str]) -> int:
     if len(arguments) != 2:
         print("usage: python -m edgekit.measure.worker REQUEST.json RESULT.json", file=sys.stderr)
         return 2
-    # OpenVINO then uses its own stub, which sends nothing. The entry makes the import fail, nothing else.
-    sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
+    environment.no_telemetry()
     result = Path(arguments[1])
     try:
         request = Request.model_validate_json(Path(arguments[0]).read_text(encoding="utf-8"))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edgekit.environment import no_telemetry
 from edgekit.errors import InputError, MissingError
 from edgekit.quantization.placement import Style
 from edgekit.runtimes import support
@@ -40,7 +41,7 @@ class CoreML:
 
     def export(self, model: Model, target: Target, precision: Precision, folder: Path) -> Exported:
         """Write ``model.mlpackage`` for iOS 17 or newer."""
-        support.no_telemetry()
+        no_telemetry()
         with support.quiet():
             import coremltools
 

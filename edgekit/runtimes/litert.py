@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edgekit.environment import no_telemetry
 from edgekit.errors import DeviceError, InputError
 from edgekit.quantization.placement import Style
 from edgekit.runtimes import support
@@ -38,7 +39,11 @@ class LiteRT:
 
     def export(self, model: Model, target: Target, precision: Precision, folder: Path) -> Exported:
         """Write ``model.tflite``; input and output stay float32."""
-        support.no_telemetry()
+        no_telemetry()
+        from edgekit.zoo import torchvision_shim
+
+        # The converter tries to import torchvision; a failed try would break every later import of timm.
+        torchvision_shim.declare()
         with support.quiet():
             import litert_torch
             from litert_torch.quantize import pt2e_quantizer, quant_config

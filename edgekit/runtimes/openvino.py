@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edgekit.environment import no_telemetry
 from edgekit.errors import DeviceError
 from edgekit.quantization.placement import Style
 from edgekit.runtimes import support
@@ -41,7 +42,7 @@ class OpenVINO:
         absent = support.missing({"openvino": "openvino"}, "openvino")
         if absent or target.device == "CPU":
             return absent
-        support.no_telemetry()
+        no_telemetry()
         import openvino
 
         found = openvino.Core().available_devices
@@ -51,7 +52,7 @@ class OpenVINO:
 
     def export(self, model: Model, target: Target, precision: Precision, folder: Path) -> Exported:
         """Write ``model.xml`` and ``model.bin``; weights stay in float32 or INT8."""
-        support.no_telemetry()
+        no_telemetry()
         import openvino
 
         from edgekit.quantization import program
@@ -79,7 +80,7 @@ class OpenVINO:
 
 class _Session:
     def __init__(self, path: Path, target: Target, precision: Precision) -> None:
-        support.no_telemetry()
+        no_telemetry()
         import openvino
 
         # The precision is always said: left alone, OpenVINO runs BF16 where the CPU can.

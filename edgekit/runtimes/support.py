@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
 INPUT = "input"
 OUTPUT = "logits"
-#: Marks that GOMP_SPINCOUNT was set here and not by the user.
-SET_BY_EDGEKIT = "EDGEKIT_SET_GOMP_SPINCOUNT"
 
 
 def missing(modules: dict[str, str], extra: str) -> str | None:
@@ -45,25 +43,6 @@ def specs(model: Model) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]
         (TensorSpec(name=INPUT, shape=(1, *model.input_size), dtype="float32", layout="NCHW"),),
         (TensorSpec(name=OUTPUT, shape=(1, model.num_classes), dtype="float32", layout="NC"),),
     )
-
-
-def no_telemetry() -> None:
-    """Switch off the usage reports of the libraries that edgekit loads. Called before any of them is."""
-    os.environ.setdefault("DO_NOT_TRACK", "1")
-    os.environ.setdefault("HF_HUB_OFFLINE", "1")
-    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
-    os.environ.setdefault("SCARF_NO_ANALYTICS", "true")
-
-
-def spin_briefly() -> None:
-    """Let OpenMP's threads sleep soon at barriers in this process. Called before torch is loaded.
-
-    By default they spin for milliseconds, which makes training ten times slower as soon as another process wants
-    a core. The measuring processes are started without this, as users of the artifacts would start theirs.
-    """
-    if not {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"} & set(os.environ):
-        os.environ["GOMP_SPINCOUNT"] = "10000"
-        os.environ[SET_BY_EDGEKIT] = "1"
 
 
 @contextlib.contextmanager
