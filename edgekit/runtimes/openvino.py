@@ -98,12 +98,13 @@ class _Session:
         except RuntimeError as error:
             raise DeviceError(f"OpenVINO cannot load it: {error}", where=str(path)) from error
         self._request = self._compiled.create_infer_request()
-        self._input = openvino.Tensor(np.zeros(self._compiled.input(0).shape, np.float32))
-        self._request.set_input_tensor(self._input)
+        self._tensor = openvino.Tensor
         self._output = self._request.get_output_tensor(0)
 
     def run(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
-        np.copyto(self._input.data, batch)
+        # The request reads the caller's memory: a copy of the input is no part of the inference.
+        tensor = self._tensor(np.ascontiguousarray(batch, np.float32), shared_memory=True)
+        self._request.set_input_tensor(tensor)
         self._request.infer()
         result: NDArray[np.float32] = np.array(self._output.data, np.float32)
         return result
