@@ -11,7 +11,7 @@ from edgekit import store, target, yaml_source
 from edgekit.data import AnyData
 from edgekit.data.base import Preprocessing
 from edgekit.errors import InputError
-from edgekit.passes import AnyPass
+from edgekit.passes import AnyPass, Finetune
 from edgekit.schema import Frozen
 
 
@@ -112,22 +112,41 @@ class _Common(Frozen):
         return value
 
 
+class Teacher(Frozen):
+    """The model that a 'distill' pass learns from: a trained checkpoint, or a network that is trained first."""
+
+    model: ModelConfig
+    passes: tuple[Finetune, ...] = Field(default=(), description="trains it; only 'finetune'")
+
+    @model_validator(mode="after")
+    def _trained(self) -> Self:
+        if self.model.untrained:
+            raise ValueError("a teacher must be trained; leave out 'untrained'")
+        if self.model.weights is None and not self.passes:
+            raise ValueError("the teacher has no weights: give 'model.weights', or 'passes' with a 'finetune'")
+        if self.model.weights is not None and self.model.weights.replace_head and not self.passes:
+            raise ValueError("'replace_head' leaves a classifier that is not trained: add a 'finetune' pass")
+        return self
+
+
 class Candidate(Frozen):
     """One model and its passes."""
 
     model: ModelConfig
+    teacher: Teacher | None = None
     passes: tuple[AnyPass, ...] = ()
 
     @model_validator(mode="after")
     def _makes_sense(self) -> Self:
-        kinds = [one.kind for one in self.passes]
+        kinds: list[str] = [one.kind for one in self.passes]
         trained = self.model.weights is not None or self.model.untrained
-        if not trained and (not kinds or kinds[0] != "finetune"):
+        if not trained and (not kinds or not self.passes[0].trains):
             raise ValueError(
-                "the model has no weights: give 'model.weights', put a 'finetune' pass first, "
+                "the model has no weights: give 'model.weights', put a 'finetune' or 'distill' pass first, "
                 "or say 'model.untrained: true' to measure latency only"
             )
-        if self.model.weights is not None and self.model.weights.replace_head and "finetune" not in kinds:
+        trains = any(one.trains for one in self.passes)
+        if self.model.weights is not None and self.model.weights.replace_head and not trains:
             raise ValueError("'replace_head' leaves a classifier that is not trained: add a 'finetune' pass")
         for index, one in enumerate(self.passes):
             for before in kinds[:index]:
@@ -135,6 +154,13 @@ class Candidate(Frozen):
                     raise ValueError(
                         f"passes[{index}]: '{one.kind}' cannot come after '{before}': {one.not_after[before]}"
                     )
+        if "distill" in kinds and self.teacher is None:
+            raise ValueError(
+                f"passes[{kinds.index('distill')}]: 'distill' needs a 'teacher', with its 'model' (and 'passes' to "
+                "train it)"
+            )
+        if self.teacher is not None and "distill" not in kinds:
+            raise ValueError("the recipe has a 'teacher' and no 'distill' pass that learns from it")
         return self
 
 

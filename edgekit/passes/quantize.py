@@ -14,6 +14,7 @@ class Quantize(PassConfig):
     """Post-training quantization (PTQ): ranges from training images, never from validation or test images."""
 
     not_after: ClassVar[dict[str, str]] = {"quantize": "the model is quantized already"}
+    quantizes: ClassVar[bool] = True
     sources: ClassVar[tuple[str, ...]] = ("passes/quantize.py", "quantization")
 
     kind: Literal["quantize"] = "quantize"

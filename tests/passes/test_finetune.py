@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from edgekit.data.prepared import Prepared
 from edgekit.model import Model, logits
 from edgekit.passes import Context, Finetune, PassError
-from edgekit.passes.training import class_weights
+from edgekit.training.loop import class_weights
 
 
 def states(model: Model) -> list[torch.Tensor]:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from edgekit.passes.augment import Augmentation, augment
+from edgekit.training.augment import Augmentation, augment
 
 
 def run(batch: torch.Tensor, *kinds: Augmentation, seed: int = 0) -> torch.Tensor:

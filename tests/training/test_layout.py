@@ -5,7 +5,7 @@ import copy
 import torch
 from torch import nn
 
-from edgekit.passes.training_layout import channels_last
+from edgekit.training.layout import channels_last
 
 
 def test_gradients_of_strided_1x1_convolutions_on_few_channels() -> None:
