@@ -137,7 +137,7 @@ def data(**changes: Any) -> None:
         ("  - kind: fold_batchnorm", "  - kind: fold_batchnorm\n  - kind: finetune", "fold after training"),
         ("schema_version: 1", "schema_version: 2", "r.yaml:1: schema_version: '2' is not allowed. Allowed: 1"),
         ("schema_version: 1\n", "", "schema_version: this key is required"),
-        ("  untrained: true", "  seed: 0", "the model has no weights: give 'model.weights', put a 'finetune' pass"),
+        ("  untrained: true", "  seed: 0", "the model has no weights: give 'model.weights', put a 'finetune' or 'distill' pass"),
         ("  path: set.npz", "  path: ${EDGEKIT_UNSET_HERE}/a.npz", "'EDGEKIT_UNSET_HERE' is not set (export"),
         ("targets: [cpu]", "targets: [intel-cpuu]", "unknown target 'intel-cpuu', did you mean 'intel-cpu'?"),
         ("targets: [cpu]", "targets: [cpu, cpu]", "r.yaml:18: targets: a target is named twice; name each once"),
