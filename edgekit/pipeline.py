@@ -7,11 +7,10 @@ heavy libraries are loaded by the stages that must really work, so that a run wh
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,20 +21,15 @@ from edgekit import recipe as recipes
 from edgekit.choose import recommend
 from edgekit.data.prepared import Prepared, prepare
 from edgekit.errors import DeviceError, InputError, MissingError
+from edgekit.lineage import MODEL_CODE, Lineage, Modelling, spread
 from edgekit.measure.bench import Bench
-from edgekit.passes.base import Context, PassError
 from edgekit.progress import Reporter, Update
 from edgekit.recipe import Recipe
-from edgekit.runtimes import support
+from edgekit.stages import Stages
 from edgekit.store import Finished, Store
 from edgekit.target import Target
 from edgekit.variant import FUSED, PYTORCH, Made, Variant
 from edgekit.yaml_source import contract
-
-if TYPE_CHECKING:
-    from edgekit.model import Model
-
-_MODEL_CODE = ("model.py", "checkpoint.py", "matching.py", "counts.py", "zoo", "passes/structural.py")
 
 
 class Run:
@@ -49,11 +43,10 @@ class Run:
         self.folder = folder
         self.module = module
         self.reporter = reporter
-        self.stages: list[record.Stage] = []
         self.warnings: list[str] = []
-        self._used: set[str] = set()
         self._check_targets()
         self.store = Store(folder, recipe.name)
+        self.stages = Stages(self.store, reporter)
 
     def _check_targets(self) -> None:
         """Refuse at once what could not be exported hours later."""
@@ -61,44 +54,27 @@ class Run:
             reason = runtimes.get(target.runtime).cannot_export(target)
             if reason:
                 raise MissingError(f"cannot export for it: {reason}", where=f"target '{name}'")
-        quantizes = any(one.kind == "quantize" for one in self.recipe.passes)
+        quantizes = [one.kind for one in self.recipe.passes if one.quantizes]
         if quantizes and not any("int8" in target.precisions for target in self.targets.values()):
             raise InputError(
-                "the recipe has a 'quantize' pass and no target that allows int8",
+                f"the recipe has a '{quantizes[0]}' pass and no target that allows int8",
                 where="targets",
                 remedy="add int8 to the 'precisions' of a target, or leave the pass out",
             )
-
-    # Stages
-
-    def _stage(
-        self,
-        name: str,
-        kind: str,
-        key: dict[str, Any],
-        work: Callable[[Path, Update], dict[str, Any]],
-        note: str = "",
-    ) -> Finished:
-        full = store.digest({"stage": name, "edgekit": edgekit.__version__, **key})
-        with self.reporter.stage(name) as update:
-            done = self.store.run(name, full, lambda folder: work(folder, update))
-        self._used.add(done.folder.name)
-        changes = contract(done.result.get("changes", {}))
-        self.stages.append(
-            record.Stage(name=name, kind=kind, seconds=round(done.seconds, 3), cached=done.cached, changes=changes)
-        )
-        self.reporter.finished(name, done.seconds, done.cached, note or str(done.result.get("note", "")))
-        return done
 
     def execute(self, command: str) -> record.Record:
         """Run everything and write the record and its reports."""
         try:
             data = self._data()
             prepared = Prepared.open(data.folder)
-            source, fused, quantized, names = self._models(data, prepared)
-            variants = self._variants(source, fused, quantized, names)
-            result = self._judge(variants, source, prepared, data, command)
-            self.store.prune(self._used)
+            modelling = Modelling(self.stages, self.recipe, self.targets, self.module, data)
+            line = modelling.lineage()
+            self.warnings += line.warnings
+            if not self.recipe.model.untrained:
+                for name, made in line.steps.items():
+                    self._evaluate_step(name, made, prepared, data)
+            result = self._judge(self._variants(line), prepared, data, command)
+            self.store.prune(self.stages.used)
             return result
         finally:
             self.store.close()
@@ -121,134 +97,66 @@ class Run:
             counts = ", ".join(f"{name} {part['count']}" for name, part in summary["splits"].items())
             return {"summary": summary, "note": counts}
 
-        done = self._stage("data", "data", key, work)
+        done = self.stages.run("data", "data", key, work)
         self.warnings += done.result["summary"]["notes"]
         return done
 
-    def _models(
-        self, data: Finished, prepared: Prepared
-    ) -> tuple[Made, Made, Made | None, dict[str, tuple[str, ...]]]:
-        """The source, the last float model and the quantized one; and the stages that made each."""
-        config = self.recipe.model
+    def _variants(self, line: Lineage) -> list[Variant]:
+        names = line.histories
+        variants = [Variant(record.SOURCE, line.source, PYTORCH, "fp32", names["source"])]
+        if line.final.stage.key != line.source.stage.key:
+            variants.append(Variant(FUSED, line.final, PYTORCH, "fp32", names["final"]))
+        for target in self.targets.values():
+            for precision in target.precisions:
+                name = f"{target.name}-{precision}"
+                if precision != "int8":
+                    variants.append(Variant(name, line.final, target, precision, names["final"]))
+                elif line.quantized is not None:
+                    variants.append(Variant(name, line.quantized, target, precision, names["quantized"]))
+        return variants
+
+    def _evaluate_step(self, name: str, made: Made, prepared: Prepared, data: Finished) -> None:
+        """What a pass did to the predictions on the test split: to be reported, never to choose by."""
+        settings = self.recipe.evaluation
         key = {
-            "model": config.model_dump(mode="json"),
-            "classes": self.recipe.task.classes,
-            "input": [self.recipe.input.channels, *self.recipe.input.size],
-            "weights": store.file_sha256(config.weights.path) if config.weights else None,
-            "module": _module_sha256(self.module),
-            "code": store.code_sha256(*_MODEL_CODE),
-            "versions": store.versions("torch", "timm"),
-        }
-
-        def build(folder: Path, update: Update) -> dict[str, Any]:
-            from edgekit import counts
-            from edgekit.model import create
-
-            model, weights = create(config, self.recipe.task.classes, self.recipe.input, self.module)
-            model.save(folder)
-            changes = {
-                "parameters_after": model.parameter_count,
-                "macs_after": counts.macs(model.network, model.input_size),
-                "weights": weights
-                or ("random, on purpose" if config.untrained else "random, trained by this recipe"),
-            }
-            return {"changes": changes, "note": config.architecture}
-
-        made = Made(self._stage("model", "model", key, build), self.module)
-        source, fused, quantized = made, made, None
-        history = ["model"]
-        histories = {"source": tuple(history), "fused": tuple(history)}
-        leading = True
-        for index, config_of_pass in enumerate(self.recipe.passes):
-            name = f"{index + 1}-{config_of_pass.kind}"
-            made = Made(self._pass(name, index, made, data, prepared), self.module)
-            history.append(name)
-            leading = leading and config_of_pass.trains
-            if leading:
-                source = made
-                histories["source"] = tuple(history)
-            if config_of_pass.kind == "quantize":
-                quantized = made
-                histories["quantized"] = tuple(history)
-            else:
-                fused = made
-                histories["fused"] = tuple(history)
-        return source, fused, quantized, histories
-
-    def _pass(self, name: str, index: int, before: Made, data: Finished, prepared: Prepared) -> Finished:
-        config = self.recipe.passes[index]
-        key = {
-            "before": before.stage.key,
+            "model": made.stage.key,
             "data": data.key,
-            "config": config.model_dump(mode="json"),
-            "code": store.code_sha256(*config.sources, "passes/base.py", *_MODEL_CODE),
-            "compared": self.recipe.evaluation.parity_images,
-            "versions": store.versions("torch", "timm"),
+            "evaluation": settings.model_dump(mode="json"),
+            "code": store.code_sha256("evaluate", "model.py"),
         }
 
         def work(folder: Path, update: Update) -> dict[str, Any]:
-            from edgekit import counts
+            from edgekit.model import logits
 
-            try:
-                outcome = config.apply(before.model, Context(prepared, update, support.threads(0)))
-            except PassError as error:
-                raise PassError(
-                    error.problem, where=error.where or f"passes[{index}] ({config.kind})", remedy=error.remedy
-                ) from error
-            after = outcome.model
-            inputs = prepared.inputs("val", _spread(prepared.count("val"), self.recipe.evaluation.parity_images))
-            parity = evaluate.compare(_logits(before.model, inputs), _logits(after, inputs))
-            if config.keeps_outputs and (parity.relative is None or parity.relative > 1e-3):
-                raise PassError(
-                    f"the pass must keep the logits and changed them by {parity.relative} of the largest",
-                    where=f"passes[{index}] ({config.kind})",
-                    remedy="leave the pass out for this network, and report it",
-                )
-            after.save(folder)
-            changes = {
-                "parameters_before": before.model.parameter_count,
-                "parameters_after": after.parameter_count,
-                "macs_before": counts.macs(before.model.network, before.model.input_size),
-                "macs_after": counts.macs(after.network, after.input_size),
-                "agreement": {
-                    "max_relative_difference": parity.relative,
-                    "argmax_agreement": parity.argmax_agreement,
-                    "images": parity.images,
-                    "split": "val",
-                },
-                **outcome.changes,
+            rows = evaluate.evaluate(
+                name,
+                logits(made.model, prepared.inputs("test")),
+                prepared.labels("test"),
+                self.recipe.task.classes,
+                settings.bootstrap,
+                settings.seed,
+            )
+            figures = {
+                row.metric: {
+                    "value": row.samples[0] if row.samples else None,
+                    "interval": row.interval,
+                    "positives": row.conditions.get("positives"),
+                    "reason": row.not_measured_reason,
+                }
+                for row in rows
             }
-            agreement = parity.argmax_agreement
-            return {
-                "changes": changes,
-                "note": "" if agreement is None else f"agrees on {agreement:.1%} of val images",
-            }
+            accuracy = figures["accuracy"]["value"]
+            note = "" if accuracy is None else f"accuracy {accuracy:.3f}"
+            return {"changes": {"pass": name, "split": "test", "figures": figures}, "note": note}
 
-        return self._stage(name, config.kind, key, work)
-
-    def _variants(
-        self, source: Made, fused: Made, quantized: Made | None, names: dict[str, tuple[str, ...]]
-    ) -> list[Variant]:
-        variants = [Variant(record.SOURCE, source, PYTORCH, "fp32", names["source"])]
-        if fused.stage.key != source.stage.key:
-            variants.append(Variant(FUSED, fused, PYTORCH, "fp32", names["fused"]))
-        for target in self.targets.values():
-            for precision in target.precisions:
-                if precision == "int8":
-                    if quantized is not None:
-                        variants.append(
-                            Variant(f"{target.name}-int8", quantized, target, precision, names["quantized"])
-                        )
-                    continue
-                variants.append(Variant(f"{target.name}-{precision}", fused, target, precision, names["fused"]))
-        return variants
+        self.stages.run(f"evaluate-{name}", "evaluate_step", key, work)
 
     def _export(self, variant: Variant) -> Finished:
         key = {
             "model": variant.made.stage.key,
             "target": variant.target.model_dump(mode="json"),
             "precision": variant.precision,
-            "code": store.code_sha256("runtimes", "quantization", *_MODEL_CODE),
+            "code": store.code_sha256("runtimes", "quantization", *MODEL_CODE),
             "versions": store.versions("torch", "timm", *variant.runtime.packages),
         }
 
@@ -276,14 +184,12 @@ class Run:
                 "details": made.details,
             }
 
-        return self._stage(f"export-{variant.name}", "export", key, work)
+        return self.stages.run(f"export-{variant.name}", "export", key, work)
 
     # What the exported files do
 
-    def _judge(
-        self, variants: list[Variant], source: Made, prepared: Prepared, data: Finished, command: str
-    ) -> record.Record:
-        bench = Bench(self.store, self.recipe.benchmark, self.reporter, self._used)
+    def _judge(self, variants: list[Variant], prepared: Prepared, data: Finished, command: str) -> record.Record:
+        bench = Bench(self.store, self.recipe.benchmark, self.reporter, self.stages.used)
         inputs = self._bench_inputs(prepared, data)
         artifacts: list[record.Artifact] = []
         places: dict[str, Path] = {}
@@ -346,11 +252,11 @@ class Run:
         """Some real, preprocessed test images that every measuring process reads."""
 
         def work(folder: Path, update: Update) -> dict[str, Any]:
-            images = prepared.inputs("test", _spread(prepared.count("test"), 8))
+            images = prepared.inputs("test", spread(prepared.count("test"), 8))
             np.save(folder / "inputs.npy", images)
             return {"note": f"{len(images)} test images"}
 
-        return self._stage("inputs", "inputs", {"data": data.key}, work).folder / "inputs.npy"
+        return self.stages.run("inputs", "inputs", {"data": data.key}, work).folder / "inputs.npy"
 
     def _with_module(self, target: Target) -> Target:
         if target.runtime != "torch_eager" or self.module is None:
@@ -381,7 +287,7 @@ class Run:
         def work(folder: Path, update: Update) -> dict[str, Any]:
             session = variant.runtime.load(path, self._with_module(variant.target), variant.precision)
             count = prepared.count("test")
-            chosen = np.arange(count) if trained else _spread(count, settings.parity_images)
+            chosen = np.arange(count) if trained else spread(count, settings.parity_images)
             rows = []
             # Exported files take one image; PyTorch takes more at once, which only saves time.
             size = 16 if variant.target.runtime == PYTORCH.runtime else 1
@@ -393,7 +299,7 @@ class Run:
             result: dict[str, Any] = {"executed": asdict(session.executed())}
             if reference is not None:
                 base = np.load(reference.folder / "logits.npy", allow_pickle=False)
-                some = _spread(len(chosen), settings.parity_images)
+                some = spread(len(chosen), settings.parity_images)
                 result["parity"] = asdict(evaluate.compare(base[some], logits[some]))
                 # The whole split as well: the gate's images are few, and a reader may ask about the rest.
                 result["parity_all"] = asdict(evaluate.compare(base, logits))
@@ -409,7 +315,7 @@ class Run:
                 result["note"] = f"accuracy {accuracy[0]:.3f}" if accuracy else "accuracy not measured"
             return result
 
-        return self._stage(f"evaluate-{variant.name}", "evaluate", key, work)
+        return self.stages.run(f"evaluate-{variant.name}", "evaluate", key, work)
 
     def _write(
         self,
@@ -434,7 +340,7 @@ class Run:
             data=contract(data.result["summary"]),
             machine=measure.describe(),
             targets={name: target.model_dump(mode="json") for name, target in self.targets.items()},
-            stages=(*self.stages, *timed),
+            stages=(*self.stages.done, *timed),
             artifacts=tuple(artifacts),
             measurements=tuple(measurements),
             gates=tuple(gates),
@@ -447,22 +353,6 @@ class Run:
         return made
 
 
-def _spread(count: int, wanted: int) -> NDArray[np.int64]:
-    """Up to ``wanted`` indices, evenly over ``count``."""
-    return np.unique(np.linspace(0, count - 1, min(count, wanted)).round().astype(np.int64))
-
-
-def _logits(model: Model, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Logits of a float model, or of the Q/DQ program of a quantized one."""
-    from edgekit.model import logits
-
-    if model.quantization is None:
-        return logits(model, inputs)
-    from edgekit.quantization import placement, program
-
-    return program.run(program.quantized_program(model, placement.PORTABLE), inputs)
-
-
 def _predictions(logits: NDArray[np.float32]) -> dict[str, Any]:
     exponent = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
     confidence = exponent.max(axis=1) / exponent.sum(axis=1)
@@ -473,15 +363,3 @@ def _unmeasured(artifact: str, reason: str) -> record.Measurement:
     return record.Measurement(
         artifact=artifact, metric="latency_s", unit="s", not_measured_reason=reason, method="not measured"
     )
-
-
-def _module_sha256(module: str | None) -> str | None:
-    """Hash of the file that holds the user's module, found without running it."""
-    if module is None:
-        return None
-    file = Path(*module.split(":")[0].split(".")).with_suffix(".py")
-    package = file.with_suffix("") / "__init__.py"
-    for path in (file, package):
-        if path.exists():
-            return store.file_sha256(path)
-    return module

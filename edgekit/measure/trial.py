@@ -6,7 +6,7 @@ The protocol is shorter than the recipe's: it decides between models, and the re
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,10 +30,10 @@ TIMEOUT_S = 900.0
 class Trials:
     """Measures on real inputs; see ``passes.base.Trial`` for what calling it does."""
 
-    def __init__(self, inputs: NDArray[np.float32]) -> None:
+    def __init__(self, inputs: Callable[[], NDArray[np.float32]]) -> None:
         """
         Args:
-            inputs: preprocessed images ``float32[k, C, H, W]``, taken in turn.
+            inputs: gives preprocessed images ``float32[k, C, H, W]``, which are taken in turn.
         """
         self._inputs = inputs
 
@@ -48,7 +48,7 @@ class Trials:
         found: dict[str, list[list[float]]] = {name: [] for name in models}
         with tempfile.TemporaryDirectory(prefix="edgekit-trial-") as place:
             inputs = Path(place) / "inputs.npy"
-            np.save(inputs, self._inputs)
+            np.save(inputs, self._inputs())
             jobs = []
             for index, (name, model) in enumerate(models.items()):
                 folder = Path(place) / str(index)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 from edgekit.errors import EdgekitError
 from edgekit.schema import Frozen
@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from edgekit.model import Model
     from edgekit.recipe import Gates
     from edgekit.target import Precision, Target
+
+
+#: A part of the context that determines a pass's result: it becomes part of the key of the pass's stage.
+Need = Literal["targets", "gates", "machine", "teacher"]
 
 
 class PassError(EdgekitError):
@@ -82,6 +86,13 @@ class PassConfig(Frozen):
     quantizes: ClassVar[bool] = False
     keeps_outputs: ClassVar[bool] = False
     sources: ClassVar[tuple[str, ...]] = ()
+
+    def needs(self) -> tuple[Need, ...]:
+        """What its result depends on besides the model, the data and its own settings.
+
+        A pass that calls ``context.trial`` needs ``machine`` and ``targets``.
+        """
+        return ()
 
     def apply(self, model: Model, context: Context) -> Outcome:
         """Return a changed copy of ``model``; the argument stays as it was.
