@@ -43,8 +43,10 @@ class Lineage:
         final: the last floating-point model.
         quantized: the quantized one, where a pass quantizes.
         histories: the names of the stages that made each of them.
-        steps: the floating-point models whose predictions may differ from those of the model before, by the name
-            of the pass; the source is not among them.
+        steps: the models whose predictions may differ from those of the model before, by the name of the pass;
+            the source is not among them, nor what was only quantized.
+        lossy: whether the last float model may predict otherwise than the source.
+        trained_int8: the name of the pass that trained the quantized model; none where none did.
         warnings: what the report must say at its top.
     """
 
@@ -53,6 +55,8 @@ class Lineage:
     quantized: Made | None = None
     histories: dict[str, tuple[str, ...]] = field(default_factory=dict)
     steps: dict[str, Made] = field(default_factory=dict)
+    lossy: bool = False
+    trained_int8: str | None = None
     warnings: list[str] = field(default_factory=list)
 
 
@@ -103,10 +107,13 @@ class Modelling:
                     made = before
                     continue
             history.append(name)
-            leading = leading and config.trains
+            leading = leading and config.trains and not config.quantizes
             if config.quantizes:
                 line.quantized = made
                 line.histories["quantized"] = tuple(history)
+                if config.trains:
+                    line.trained_int8 = name
+                    line.steps[name] = made
                 continue
             line.final = made
             line.histories["final"] = tuple(history)
@@ -115,6 +122,7 @@ class Modelling:
                 line.histories["source"] = tuple(history)
             elif not config.keeps_outputs:
                 line.steps[name] = made
+                line.lossy = True
         return line
 
     def _teacher(self) -> Made | None:
@@ -179,7 +187,7 @@ class Modelling:
             after = outcome.model
             prepared = self._prepared
             inputs = prepared.inputs("val", spread(prepared.count("val"), compared))
-            parity = evaluate.compare(_logits(before.model, inputs), _logits(after, inputs))
+            parity = evaluate.compare(logits_of(before.model, inputs), logits_of(after, inputs))
             if config.keeps_outputs and (parity.relative is None or parity.relative > 1e-3):
                 raise PassError(
                     f"the pass must keep the logits and changed them by {parity.relative} of the largest",
@@ -235,7 +243,7 @@ def spread(count: int, wanted: int) -> NDArray[np.int64]:
     return np.unique(np.linspace(0, count - 1, min(count, wanted)).round().astype(np.int64))
 
 
-def _logits(model: Model, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
+def logits_of(model: Model, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
     """Logits of a float model, or of the Q/DQ program of a quantized one."""
     from edgekit.model import logits
 

@@ -21,14 +21,14 @@ from edgekit import recipe as recipes
 from edgekit.choose import recommend
 from edgekit.data.prepared import Prepared, prepare
 from edgekit.errors import DeviceError, InputError, MissingError
-from edgekit.lineage import MODEL_CODE, Lineage, Modelling, spread
+from edgekit.lineage import MODEL_CODE, Lineage, Modelling, logits_of, spread
 from edgekit.measure.bench import Bench
 from edgekit.progress import Reporter, Update
 from edgekit.recipe import Recipe
 from edgekit.stages import Stages
 from edgekit.store import Finished, Store
 from edgekit.target import Target
-from edgekit.variant import FUSED, PYTORCH, Made, Variant
+from edgekit.variant import FUSED, PYTORCH, QUANTIZED, Made, Variant
 from edgekit.yaml_source import contract
 
 
@@ -70,10 +70,13 @@ class Run:
             modelling = Modelling(self.stages, self.recipe, self.targets, self.module, data)
             line = modelling.lineage()
             self.warnings += line.warnings
+            references: dict[str, Finished] = {}
             if not self.recipe.model.untrained:
                 for name, made in line.steps.items():
-                    self._evaluate_step(name, made, prepared, data)
-            result = self._judge(self._variants(line), prepared, data, command)
+                    step = self._evaluate_step(name, made, prepared, data)
+                    if name == line.trained_int8:
+                        references[QUANTIZED] = step
+            result = self._judge(self._variants(line), references, prepared, data, command)
             self.store.prune(self.stages.used)
             return result
         finally:
@@ -103,34 +106,39 @@ class Run:
 
     def _variants(self, line: Lineage) -> list[Variant]:
         names = line.histories
-        variants = [Variant(record.SOURCE, line.source, PYTORCH, "fp32", names["source"])]
+        trained = names["source"], names["final"]
+        variants = [Variant(record.SOURCE, line.source, PYTORCH, "fp32", trained[0])]
         if line.final.stage.key != line.source.stage.key:
-            variants.append(Variant(FUSED, line.final, PYTORCH, "fp32", names["final"]))
+            same = "" if line.lossy else record.SOURCE
+            variants.append(Variant(FUSED, line.final, PYTORCH, "fp32", trained[1], same))
+        of_float = FUSED if line.lossy else record.SOURCE
+        of_int8 = QUANTIZED if line.trained_int8 else of_float
         for target in self.targets.values():
             for precision in target.precisions:
                 name = f"{target.name}-{precision}"
                 if precision != "int8":
-                    variants.append(Variant(name, line.final, target, precision, names["final"]))
+                    variants.append(Variant(name, line.final, target, precision, trained[1], of_float))
                 elif line.quantized is not None:
-                    variants.append(Variant(name, line.quantized, target, precision, names["quantized"]))
+                    made = line.quantized
+                    variants.append(Variant(name, made, target, precision, names["quantized"], of_int8))
         return variants
 
-    def _evaluate_step(self, name: str, made: Made, prepared: Prepared, data: Finished) -> None:
+    def _evaluate_step(self, name: str, made: Made, prepared: Prepared, data: Finished) -> Finished:
         """What a pass did to the predictions on the test split: to be reported, never to choose by."""
         settings = self.recipe.evaluation
         key = {
             "model": made.stage.key,
             "data": data.key,
             "evaluation": settings.model_dump(mode="json"),
-            "code": store.code_sha256("evaluate", "model.py"),
+            "code": store.code_sha256("evaluate", "model.py", "quantization"),
         }
 
         def work(folder: Path, update: Update) -> dict[str, Any]:
-            from edgekit.model import logits
-
+            logits = logits_of(made.model, prepared.inputs("test"))
+            np.save(folder / "logits.npy", logits)
             rows = evaluate.evaluate(
                 name,
-                logits(made.model, prepared.inputs("test")),
+                logits,
                 prepared.labels("test"),
                 self.recipe.task.classes,
                 settings.bootstrap,
@@ -141,6 +149,7 @@ class Run:
                     "value": row.samples[0] if row.samples else None,
                     "interval": row.interval,
                     "positives": row.conditions.get("positives"),
+                    "wilson_95": row.conditions.get("wilson_95"),
                     "reason": row.not_measured_reason,
                 }
                 for row in rows
@@ -149,7 +158,7 @@ class Run:
             note = "" if accuracy is None else f"accuracy {accuracy:.3f}"
             return {"changes": {"pass": name, "split": "test", "figures": figures}, "note": note}
 
-        self.stages.run(f"evaluate-{name}", "evaluate_step", key, work)
+        return self.stages.run(f"evaluate-{name}", "evaluate_step", key, work)
 
     def _export(self, variant: Variant) -> Finished:
         key = {
@@ -188,7 +197,15 @@ class Run:
 
     # What the exported files do
 
-    def _judge(self, variants: list[Variant], prepared: Prepared, data: Finished, command: str) -> record.Record:
+    def _judge(
+        self,
+        variants: list[Variant],
+        references: dict[str, Finished],
+        prepared: Prepared,
+        data: Finished,
+        command: str,
+    ) -> record.Record:
+        """Export, evaluate, measure and write; ``references`` gains the stages that hold logits, by name."""
         bench = Bench(self.store, self.recipe.benchmark, self.reporter, self.stages.used)
         inputs = self._bench_inputs(prepared, data)
         artifacts: list[record.Artifact] = []
@@ -196,7 +213,6 @@ class Run:
         measurements: list[record.Measurement] = []
         gates: list[record.Gate] = []
         predictions: list[record.Predictions] = []
-        reference: Finished | None = None
         for variant in variants:
             exported = self._export(variant)
             path = exported.folder / exported.result["file"]
@@ -205,13 +221,13 @@ class Run:
             failure: str | None = None
             if cannot_run is None:
                 try:
-                    evaluated = self._evaluate(variant, exported, path, prepared, data, reference)
+                    evaluated = self._evaluate(variant, exported, path, prepared, data, references)
                 except DeviceError as error:
                     failure = str(error)
-            if variant.name == record.SOURCE:
-                if evaluated is None:
-                    raise DeviceError(f"the source cannot be run in PyTorch: {failure or cannot_run}")
-                reference = evaluated
+            if variant.name == record.SOURCE and evaluated is None:
+                raise DeviceError(f"the source cannot be run in PyTorch: {failure or cannot_run}")
+            if evaluated is not None and variant.name in (record.SOURCE, FUSED):
+                references[variant.name] = evaluated
             own = verdict.figures(variant, evaluated, cannot_run or failure, self.recipe)
             measurements += own
             judged: list[record.Gate] = []
@@ -270,14 +286,19 @@ class Run:
         path: Path,
         prepared: Prepared,
         data: Finished,
-        reference: Finished | None,
+        references: dict[str, Finished],
     ) -> Finished:
         settings = self.recipe.evaluation
         trained = not self.recipe.model.untrained
+        reference, source = references.get(variant.reference), references.get(record.SOURCE)
+        if variant.reference == QUANTIZED and reference is None:
+            # With random weights no step is evaluated; the source then stands for what cannot be told apart.
+            reference = source
         key = {
             "artifact": exported.key,
             "data": data.key,
             "reference": reference.key if reference else None,
+            "source": source.key if source else None,
             "evaluation": settings.model_dump(mode="json"),
             "trained": trained,
             "code": store.code_sha256("evaluate", "runtimes"),
@@ -303,6 +324,9 @@ class Run:
                 result["parity"] = asdict(evaluate.compare(base[some], logits[some]))
                 # The whole split as well: the gate's images are few, and a reader may ask about the rest.
                 result["parity_all"] = asdict(evaluate.compare(base, logits))
+            if source is not None:
+                first = np.load(source.folder / "logits.npy", allow_pickle=False)
+                result["source_all"] = asdict(evaluate.compare(first, logits))
             if trained and np.isfinite(logits).all():
                 result["predictions"] = _predictions(logits)
             if trained:

@@ -87,7 +87,10 @@ class Gates(Frozen):
 
     float_max_relative_difference: float = Field(default=1e-3, gt=0, description="of logits, to the largest logit")
     float_min_agreement: float = Field(default=0.999, ge=0, le=1, description="share of equal argmax")
-    int8_min_agreement: float = Field(default=0.95, ge=0, le=1)
+    int8_min_agreement: float = Field(default=0.95, ge=0, le=1, description="with the float model, after PTQ")
+    qat_min_agreement: float = Field(
+        default=0.995, ge=0, le=1, description="with the fake-quantized model, after QAT"
+    )
     max_accuracy_drop: float = Field(default=0.01, ge=0, le=1, description="of any artifact below the source")
 
 

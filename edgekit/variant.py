@@ -24,6 +24,8 @@ PYTORCH = Target(
     precisions=("fp32",),
 )
 FUSED = "source-fused"
+#: The fake-quantized model that quantization-aware training ended with; a reference, no artifact.
+QUANTIZED = "quantized"
 
 
 @dataclass(frozen=True)
@@ -43,13 +45,23 @@ class Made:
 
 @dataclass(frozen=True)
 class Variant:
-    """One artifact to be: a model for a target in a precision."""
+    """One artifact to be: a model for a target in a precision.
+
+    Attributes:
+        name: in the record.
+        made: the model.
+        target, precision: what it is exported for.
+        stages: the names of the stages that made the model.
+        reference: what its logits are compared with: the source, the last float model where passes changed the
+            predictions, or the fake-quantized model after QAT; empty for what is a reference of its own.
+    """
 
     name: str
     made: Made
     target: Target
     precision: Precision
     stages: tuple[str, ...]
+    reference: str = ""
 
     @property
     def runtime(self) -> Runtime:

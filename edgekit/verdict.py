@@ -6,7 +6,14 @@ from edgekit import evaluate, record
 from edgekit.recipe import Recipe
 from edgekit.runtimes.base import Executed
 from edgekit.store import Finished
-from edgekit.variant import Variant
+from edgekit.variant import FUSED, QUANTIZED, Variant
+
+#: What an artifact is compared with, in words.
+_REFERENCES = {
+    record.SOURCE: "the source",
+    FUSED: "the compressed float model",
+    QUANTIZED: "the fake-quantized model",
+}
 
 
 def figures(
@@ -30,11 +37,20 @@ def gates(
     """The recipe's gates, and that the runtime ran the precision that was asked for."""
     executed = Executed(**evaluated.result["executed"])
     known = executed.precision if executed.precision != "unknown" else variant.precision
-    parity = evaluate.Parity(**evaluated.result["parity"])
-    trained = not recipe.model.untrained
+    compared = evaluated.result.get("parity_all" if variant.reference == QUANTIZED else "parity")
     # An INT8 file whose layers ran in float is judged as the INT8 file that it is.
     judged_as = variant.precision if variant.precision != "fp32" else known
-    rows = evaluate.check(variant.name, judged_as, parity, own, source, recipe.gates, trained)
+    rows = evaluate.check(
+        variant.name,
+        judged_as,
+        evaluate.Parity(**compared) if compared else None,
+        own,
+        source,
+        recipe.gates,
+        trained=not recipe.model.untrained,
+        reference=_REFERENCES.get(variant.reference, variant.reference),
+        trained_int8=variant.reference == QUANTIZED,
+    )
     same = executed.precision in (variant.precision, "unknown")
     text = f"asked for {variant.precision}, ran {executed.precision} (read from: {executed.how})"
     return [
@@ -78,8 +94,11 @@ def artifact(
         details["precision_read_from"] = executed.how
         details["layers_not_in_requested_precision"] = list(executed.fallbacks)
     if evaluated and "parity" in evaluated.result:
+        details["compared_with"] = variant.reference
         details["parity"] = evaluated.result["parity"]
         details["parity_whole_split"] = evaluated.result["parity_all"]
+    if evaluated and "source_all" in evaluated.result:
+        details["agreement_with_source"] = evaluated.result["source_all"]
     return record.Artifact(
         name=variant.name,
         target=variant.target.name,

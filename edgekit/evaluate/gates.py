@@ -18,17 +18,20 @@ REDUCED = frozenset({"bf16", "fp16", "int8"})
 def check(
     artifact_name: str,
     precision: str,
-    parity: Parity,
+    parity: Parity | None,
     measurements_of_artifact: Iterable[Measurement],
     measurements_of_source: Iterable[Measurement],
     gates: Gates,
     trained: bool,
+    reference: str = "the source",
+    trained_int8: bool = False,
 ) -> list[Gate]:
     """Judge one artifact.
 
-    FP32 must keep the source's logits (``float_max_relative_difference``) and classes
-    (``float_min_agreement``). INT8, BF16 and FP16 are judged by what they answer, not by their logits: classes
-    (``int8_min_agreement``) and accuracy. The accuracy drop is a gate for every artifact of a trained model.
+    FP32 must keep the logits (``float_max_relative_difference``) and classes (``float_min_agreement``) of the
+    model that it was exported from. INT8, BF16 and FP16 are judged by what they answer, not by their logits:
+    classes (``int8_min_agreement``, or ``qat_min_agreement`` where the model was trained quantized) and accuracy.
+    The accuracy drop below the source is a gate for every artifact of a trained model.
 
     With random weights the best two classes differ by less than any rounding, so a reduced precision is then
     not judged by its classes: the agreement is reported in a gate without a limit, and only logits that are
@@ -38,21 +41,26 @@ def check(
         artifact_name: its name in the record.
         precision: the one executed, or the one requested where the runtime cannot tell. Anything unknown is
             judged as FP32.
-        parity: from ``parity.compare`` on the same images.
+        parity: from ``parity.compare`` on the same images; none where the artifact is a reference of its own.
         measurements_of_artifact: of ``classification.evaluate``; those of other artifacts are left aside.
         measurements_of_source: the same for the source.
         gates: the recipe's limits.
         trained: whether the weights mean anything.
+        reference: what ``parity`` compared it with, in words.
+        trained_int8: whether that is the fake-quantized model of quantization-aware training.
 
     Returns:
         One ``Gate`` a rule, in the order ``parity/logits`` (FP32 only), ``parity/agreement``, ``accuracy_drop``.
     """
     reduced = precision in REDUCED
     rows: list[Gate] = []
-    if not reduced:
-        rows.append(_logits(artifact_name, parity, gates.float_max_relative_difference))
-    limit = gates.int8_min_agreement if reduced else gates.float_min_agreement
-    rows.append(_agreement(artifact_name, parity, limit if trained or not reduced else None))
+    if parity is not None:
+        if not reduced:
+            rows.append(_logits(artifact_name, parity, gates.float_max_relative_difference))
+        limit = gates.int8_min_agreement if reduced else gates.float_min_agreement
+        if trained_int8 and precision == "int8":
+            limit = gates.qat_min_agreement
+        rows.append(_agreement(artifact_name, parity, limit if trained or not reduced else None, reference))
     if trained:
         before = _accuracy(measurements_of_source, None)
         after = _accuracy(measurements_of_artifact, artifact_name)
@@ -70,12 +78,12 @@ def _logits(artifact: str, parity: Parity, limit: float) -> Gate:
     return Gate(artifact=artifact, name="parity/logits", limit=limit, value=value, passed=passed, explanation=text)
 
 
-def _agreement(artifact: str, parity: Parity, limit: float | None) -> Gate:
+def _agreement(artifact: str, parity: Parity, limit: float | None, reference: str) -> Gate:
     value = parity.argmax_agreement
     if value is None:
         passed, text = False, f"the classes could not be compared: {parity.problem}"
     else:
-        same = f"the same class as the source on {value:.1%} of {parity.images} images"
+        same = f"the same class as {reference} on {value:.1%} of {parity.images} images"
         if limit is None:
             passed, text = True, f"{same}; not judged, since the weights are random and the classes mean nothing"
         else:

@@ -15,6 +15,7 @@ from edgekit.report.figures import Shown, not_measured
 from edgekit.report.items import Item, Section
 from edgekit.report.plain import dig, words
 from edgekit.report.stages import passes
+from edgekit.report.steps import steps
 
 TEMPLATES = Path(__file__).resolve().parent / "templates"
 
@@ -96,6 +97,7 @@ def _context(record: Record, pictures: dict[str, str]) -> dict[str, Any]:
         "class_tables": [_classes(record, metric) for metric in ("sensitivity", "specificity")],
         "gates": _gates(record),
         "passes": passes(record),
+        "steps_table": _steps(record),
         "provenance": _provenance(record),
         "safe": escape.Safe,
         "mark": lambda text, wanted: escape.Safe(text if wanted else ""),
@@ -158,6 +160,21 @@ def _classes(record: Record, metric: str) -> FigureTable:
     measured = any(figure.value for _, figures in shown for figure in figures)
     cells = [(name, [notes.cell(figure) for figure in figures]) for name, figures in shown]
     return FigureTable([metric, *names], cells if measured else [], notes.rows())
+
+
+def _steps(record: Record) -> FigureTable:
+    """What each pass brought; no rows where no pass changes predictions or speed."""
+    found = steps(record)
+    notes = Notes()
+    names = ["parameters", "MACs", *found.headings, "speed-up on each target"]
+    rows = [
+        (
+            one.name if one.kept else f"{one.name} (rejected)",
+            [one.parameters, one.macs, *(notes.cell(shown) for shown in one.shown), notes.cell(one.latency)],
+        )
+        for one in found.rows
+    ]
+    return FigureTable(names, rows, notes.rows())
 
 
 def _gates(record: Record) -> list[tuple[str, bool, str]]:
