@@ -53,9 +53,22 @@ class Prepared:
         """``uint8[n, H, W, C]``, resized, not yet normalized."""
         return self._array(f"{split}_images")
 
+    def pixels(self, split: SplitName, indices: Sequence[int] | NDArray[np.integer[Any]]) -> NDArray[np.uint8]:
+        """``uint8[k, H, W, C]``, a copy of the images ``indices``."""
+        chosen: NDArray[np.uint8] = self.images(split)[np.asarray(indices, dtype=np.int64)]
+        return chosen
+
     def labels(self, split: SplitName) -> NDArray[np.int64]:
         """``int64[n]``, 0 to classes - 1."""
         return self._array(f"{split}_labels")
+
+    def groups(self, split: SplitName) -> NDArray[np.int64]:
+        """``int64[n]``: images with the same number are of one patient or lesion.
+
+        Each image has a number of its own where the data names no groups. The numbers of two splits do not belong
+        together: no group is in two splits.
+        """
+        return self._array(f"{split}_groups")
 
     def masks(self, split: SplitName) -> NDArray[np.uint8] | None:
         """``uint8[n, H, W]``, 0 for background, or none where the data has no masks."""
@@ -69,8 +82,7 @@ class Prepared:
         self, split: SplitName, indices: Sequence[int] | NDArray[np.integer[Any]] | None = None
     ) -> NDArray[np.float32]:
         """Normalized inputs ``float32[k, C, H, W]`` of the images ``indices``, or of all."""
-        images = self.images(split)
-        chosen = images if indices is None else images[np.asarray(indices, dtype=np.int64)]
+        chosen = self.images(split) if indices is None else self.pixels(split, indices)
         return preprocess.normalize(chosen, self.preprocessing)
 
     def _array(self, name: str) -> NDArray[Any]:
@@ -89,8 +101,8 @@ def prepare(
 ) -> dict[str, Any]:
     """Decode, convert and resize every image into ``folder``.
 
-    Writes ``<split>_images.npy``, ``<split>_labels.npy``, ``<split>_ids.json``, ``<split>_masks.npy`` where there
-    are masks, and ``summary.json``.
+    Writes ``<split>_images.npy``, ``<split>_labels.npy``, ``<split>_groups.npy``, ``<split>_ids.json``,
+    ``<split>_masks.npy`` where there are masks, and ``summary.json``.
 
     Args:
         dataset: a loaded data set.

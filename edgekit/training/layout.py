@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 #: The widest block of channels that oneDNN's 1x1 kernels use.
-_BLOCK = 16
+BLOCK = 16
 
 
 def channels_last(network: nn.Module) -> nn.Module:
@@ -23,7 +23,7 @@ def channels_last(network: nn.Module) -> nn.Module:
     from torch import nn
 
     for layer in network.modules():
-        if not isinstance(layer, nn.Conv2d) or layer.in_channels // layer.groups >= _BLOCK:
+        if not isinstance(layer, nn.Conv2d) or layer.in_channels // layer.groups >= BLOCK:
             continue
         if layer.kernel_size == (1, 1) and max(layer.stride) > 1 and layer.padding == (0, 0):
             layer.register_forward_pre_hook(_take_every(layer.stride))

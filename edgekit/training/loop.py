@@ -1,53 +1,32 @@
-"""The training loop: deterministic, on the CPU, over prepared data."""
+"""The training loop, which every pass that trains runs; deterministic, over prepared data, on Lightning Fabric."""
 
 from __future__ import annotations
 
-import copy
+import math
 import time
-import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edgekit.passes.base import Context, PassError
-from edgekit.training.augment import augment
+from edgekit.training import hardware, processes, validation
+from edgekit.training.augment import kind_of
+from edgekit.training.determinism import deterministic
 from edgekit.training.layout import channels_last
+from edgekit.training.objective import Objective, Supervised, supervised_only
+from edgekit.training.sampling import Batches, Images, class_weights
+from edgekit.training.schedule import Plateau
+from edgekit.training.worker import Job, Worker
 
 if TYPE_CHECKING:
+    from lightning_fabric import Fabric
     from torch import Tensor, nn
-    from torch.optim import Optimizer
 
-    from edgekit.data.prepared import Prepared
     from edgekit.model import Model
     from edgekit.training.settings import Training
 
-_EVALUATED_AT_ONCE = 64
-
-
-class Objective(Protocol):
-    """The loss of one batch; what a pass trains for where plain cross-entropy is not all."""
-
-    def __call__(self, network: nn.Module, inputs: Tensor, labels: Tensor, supervised: Supervised) -> Tensor:
-        """A scalar, with gradients.
-
-        Args:
-            network: in training mode; call it once.
-            inputs: ``float32[n, C, H, W]``, augmented.
-            labels: ``int64[n]``.
-            supervised: the recipe's own loss ``(logits, labels) -> scalar``: weighted cross-entropy.
-        """
-        ...
-
-
-Supervised = Callable[["Tensor", "Tensor"], "Tensor"]
-
-
-def supervised_only(network: nn.Module, inputs: Tensor, labels: Tensor, supervised: Supervised) -> Tensor:
-    """The objective of plain training."""
-    return supervised(network(inputs), labels)
+__all__ = ["Objective", "Supervised", "fit", "supervised_only"]
 
 
 def fit(
@@ -60,8 +39,9 @@ def fit(
     extra: nn.Module | None = None,
     after_step: Callable[[nn.Module], None] = lambda network: None,
     layout: Callable[[nn.Module], nn.Module] = channels_last,
+    images: Images | None = None,
 ) -> dict[str, Any]:
-    """Train ``model`` in place; it ends with the weights of the best epoch, in eval mode.
+    """Train ``model`` in place; it ends with the weights of the best epoch, in eval mode, in float32 on the CPU.
 
     Args:
         model: its own copy, which the caller made. ``model.network`` may be any module that gives logits.
@@ -72,178 +52,102 @@ def fit(
         extra: a module with weights of its own that train along (projections between features) and are dropped.
         after_step: called with the working copy after each step of the optimizer (masks that must stay zero).
         layout: makes the working copy faster; ``lambda network: network`` where channels-last would be wrong.
+        images: what to train on in place of ``context.data``, such as a fold of it.
 
     Returns:
-        What happened, plain data: images, class weights, epochs run, best epoch, history, seconds.
+        What happened, plain data: images, class weights, device, epochs run, best epoch, history, seconds.
 
     Raises:
-        PassError: the loss is not finite, a class has no training image, the network has no classifier to
-            train alone, or images that are not square would be turned.
+        PassError: the loss is not finite, a class has no training image, the network has no classifier to train
+            alone, images that are not square would be turned, or this machine lacks the device.
     """
-    import torch
-
     from edgekit.model import settle
 
     started = time.monotonic()
-    data = context.data
-    if "quarter_turn" in settings.augment and model.input_size[1] != model.input_size[2]:
+    if any(kind_of(one) == "quarter_turn" for one in settings.augment) and len(set(model.input_size[1:])) > 1:
         raise PassError(
             f"'quarter_turn' needs square images, the input is {model.input_size[1]}x{model.input_size[2]}",
             where=f"{where}.augment",
             remedy="leave it out, or change input.size",
         )
+    data = context.data if images is None else images
     labels = np.asarray(data.labels("train"), dtype=np.int64)
     weights = class_weights(settings, labels, data.classes, where)
-    count = len(labels)
-    if count < 2:
-        raise PassError(f"{count} training image is too few", where=where, remedy="give more training data")
-    # Sizes that differ by one at most: a last batch of one image would break BatchNorm.
-    batches = -(-count // settings.batch_size)
-    history: list[dict[str, Any]] = []
-    best: dict[str, Tensor] = {}
-    best_epoch = -1
-    with _deterministic(settings.seed, context.threads):
-        network = layout(copy.deepcopy(model.network))
-        heads = _freeze(settings, network, model, where)
-        optimizer = _optimizer(settings, network, extra)
-        loss_of = torch.nn.CrossEntropyLoss(
-            weight=torch.tensor(weights, dtype=torch.float32), label_smoothing=settings.label_smoothing
-        )
-        generator = torch.Generator().manual_seed(settings.seed)
-        for epoch in range(settings.epochs):
-            _train_mode(network, heads)
-            order = torch.randperm(count, generator=generator).numpy()
-            total = 0.0
-            for step, chosen in enumerate(np.array_split(order, batches)):
-                at = epoch + (step + 1) / batches if settings.warmup_epochs else epoch + step / batches
-                rate = settings.rate(at)
-                for group in optimizer.param_groups:
-                    group["lr"] = rate
-                images = torch.from_numpy(data.inputs("train", np.sort(chosen)))
-                inputs = augment(images, settings.augment, generator)
-                inputs = inputs.contiguous(memory_format=torch.channels_last)
-                loss = objective(network, inputs, torch.from_numpy(labels[np.sort(chosen)]), loss_of)
-                if not bool(torch.isfinite(loss)):
-                    said = f"the loss of epoch {epoch + 1}, step {step + 1} is {loss.item()}"
-                    raise _diverged(settings, said, where)
-                optimizer.zero_grad()
-                torch.autograd.backward(loss)
-                optimizer.step()
-                after_step(network)
-                total += loss.item() * len(chosen)
-                context.progress(
-                    (epoch + (step + 1) / (batches + 1)) / settings.epochs, _text(settings, epoch, history)
-                )
-            figures = _evaluate(network.eval(), data, loss_of)
-            history.append({"epoch": epoch + 1, "learning_rate": rate, "loss": total / count, **figures})
-            if not np.isfinite(figures["validation_loss"]):
-                said = f"the validation loss of epoch {epoch + 1} is {figures['validation_loss']}"
-                raise _diverged(settings, said, where)
-            if best_epoch < 0 or settings.score(history[-1]) > settings.score(history[best_epoch]):
-                best_epoch = epoch
-                best = {name: one.detach().clone() for name, one in network.state_dict().items()}
-            context.progress((epoch + 1) / settings.epochs, _text(settings, epoch, history))
-            if settings.patience is not None and epoch - best_epoch >= settings.patience:
-                break
+    batches = Batches(settings, labels, settings.devices * settings.nodes, where)
+    validation.check(settings, data, where)
+    job = Job(model, settings, data, batches, weights, context.threads, where, objective, extra, after_step, layout)
+    best, report = processes.run(
+        settings, where, context.progress, lambda fabric, progress: _train(job, fabric, progress)
+    )
     model.network.load_state_dict(best)
     settle(model.network)
     return {
-        "images": count,
+        "images": len(labels),
         "class_weights": dict(zip(data.classes, weights, strict=True)),
-        "trained_parameters": sum(p.numel() for p in network.parameters() if p.requires_grad),
-        "epochs_run": len(history),
-        "stopped_early": len(history) < settings.epochs,
-        "best_epoch": best_epoch + 1,
-        "best": history[best_epoch],
-        "history": history,
+        **report,
         "training_seconds": time.monotonic() - started,
     }
 
 
-def class_weights(
-    settings: Training, labels: NDArray[np.int64], classes: tuple[str, ...], where: str = "finetune"
-) -> list[float]:
-    """The weight of each class in the loss.
-
-    Raises:
-        PassError: a class has no training image.
-    """
-    counts = np.bincount(labels, minlength=len(classes))
-    absent = [name for name, n in zip(classes, counts, strict=True) if n == 0]
-    if absent:
-        raise PassError(
-            f"no training image of: {', '.join(absent)}",
-            where=where,
-            remedy="remove the class from task.classes, or give images of it",
-        )
-    if settings.class_weighting == "none":
-        return [1.0] * len(classes)
-    balanced = len(labels) / (len(classes) * counts.astype(np.float64))
-    return [float(w) for w in (balanced if settings.class_weighting == "balanced" else np.sqrt(balanced))]
-
-
-def _freeze(settings: Training, network: nn.Module, model: Model, where: str) -> tuple[nn.Module, ...]:
-    """The parts that train: all of the network, or its classifier with everything else frozen."""
-    from edgekit.zoo import classifier
-
-    if settings.freeze == "none":
-        return (network,)
-    names = classifier.names(network, model.num_classes)
-    if not names:
-        raise PassError(
-            f"'{model.architecture}' has no layer that is seen to be its classifier",
-            where=f"{where}.freeze",
-            remedy="set 'freeze: none'",
-        )
-    heads = tuple(network.get_submodule(name) for name in names)
-    network.requires_grad_(False)
-    for head in heads:
-        head.requires_grad_(True)
-    return heads
-
-
-def _train_mode(network: nn.Module, parts: tuple[nn.Module, ...]) -> None:
-    # What is frozen keeps its running statistics too.
-    network.eval()
-    for part in parts:
-        part.train()
-
-
-def _optimizer(settings: Training, network: nn.Module, extra: nn.Module | None) -> Optimizer:
-    import torch
-
-    learning = [p for p in network.parameters() if p.requires_grad]
-    learning += list(extra.parameters()) if extra is not None else []
-    groups = [
-        {"params": [p for p in learning if p.ndim > 1], "weight_decay": settings.weight_decay},
-        {"params": [p for p in learning if p.ndim <= 1], "weight_decay": 0.0},
-    ]
-    groups = [group for group in groups if group["params"]]
-    if settings.optimizer == "adamw":
-        return torch.optim.AdamW(groups, lr=settings.learning_rate, fused=True)
-    return torch.optim.SGD(groups, lr=settings.learning_rate, momentum=0.9, nesterov=True, fused=True)
-
-
-def _evaluate(network: nn.Module, data: Prepared, loss_of: Any) -> dict[str, float]:
-    """Loss (weighted as in training), accuracy and balanced accuracy on the validation split."""
-    import torch
-
-    labels = np.array(data.labels("val"), dtype=np.int64)  # a copy: torch takes no read-only array
-    rows = []
-    with torch.no_grad():
-        for start in range(0, len(labels), _EVALUATED_AT_ONCE):
-            part = torch.from_numpy(
-                data.inputs("val", np.arange(start, min(start + _EVALUATED_AT_ONCE, len(labels))))
-            )
-            rows.append(network(part.contiguous(memory_format=torch.channels_last)))
-        logits = torch.cat(rows)
-        loss = float(loss_of(logits, torch.from_numpy(labels)))
-    hits = logits.argmax(1).numpy() == labels
-    return {
-        "validation_loss": loss,
-        "validation_accuracy": float(hits.mean()),
-        "validation_balanced_accuracy": float(np.mean([hits[labels == k].mean() for k in np.unique(labels)])),
+def _train(job: Job, fabric: Fabric, progress: processes.Progress) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """One process's part of ``job``; see ``processes.run``."""
+    # Each device draws its own dropout and augmentation; the first one as it would alone.
+    seed = job.settings.seed + (fabric.global_rank << 32)
+    with deterministic(seed, hardware.threads(job.settings, job.threads), fabric.device):
+        worker = Worker(job, fabric)
+        best, best_epoch, history = _epochs(job, worker, progress)
+    weights = {name: one.cpu() for name, one in best.items()}
+    return (fabric.broadcast(weights) if job.settings.nodes > 1 else weights), {
+        "trained_parameters": worker.trained_parameters,
+        "device": hardware.describe(fabric),
+        "epochs_run": len(history),
+        "stopped_early": len(history) < job.settings.epochs,
+        "best_epoch": best_epoch,
+        "best": history[best_epoch - 1],
+        "history": history,
     }
+
+
+def _epochs(
+    job: Job, worker: Worker, progress: processes.Progress
+) -> tuple[dict[str, Tensor], int, list[dict[str, Any]]]:
+    """All epochs: the weights of the best one, its number from 1, and the figures of each."""
+    import torch
+
+    settings = job.settings
+    generator = torch.Generator().manual_seed(settings.seed)  # of the order, the same on every device
+    plateau = Plateau(settings.plateau_patience, settings.min_delta)
+    history: list[dict[str, Any]] = []
+    best: dict[str, Tensor] = {}
+    best_epoch = improved = 0
+    to_beat = (-math.inf, -math.inf)
+    for epoch in range(settings.epochs):
+        worker.train_mode()
+        total, seen = 0.0, 0
+        for step, batch in enumerate(job.batches.epoch(generator)):
+            # A warm-up must not begin with a step of rate 0.
+            at = epoch + (step + (settings.warmup_epochs > 0)) / job.batches.count
+            rate = settings.rate(at, plateau.reductions)
+            loss = worker.step(batch, rate)
+            if not math.isfinite(loss):
+                raise _diverged(job, f"the loss of epoch {epoch + 1}, step {step + 1} is {loss}")
+            total, seen = total + loss * len(batch), seen + len(batch)
+            done = (epoch + (step + 1) / (job.batches.count + 1)) / settings.epochs
+            progress(done, _text(settings, epoch, history))
+        history.append({"epoch": epoch + 1, "learning_rate": rate, "loss": total / seen, **worker.validate()})
+        if not math.isfinite(history[-1]["validation_loss"]):
+            raise _diverged(job, f"the validation loss of epoch {epoch + 1} is {history[-1]['validation_loss']}")
+        score = settings.score(history[-1])
+        plateau.observe(score[0])
+        if not best_epoch or score > settings.score(history[best_epoch - 1]):
+            best, best_epoch = worker.state(), epoch + 1
+        # Without a 'min_delta' a tie with a lower loss is better, as it is for the epoch that is kept.
+        if score[0] > to_beat[0] + settings.min_delta or (not settings.min_delta and score > to_beat):
+            to_beat, improved = score, epoch + 1
+        progress((epoch + 1) / settings.epochs, _text(settings, epoch, history))
+        if settings.patience is not None and epoch + 1 - improved >= settings.patience:
+            break
+    return best, best_epoch, history
 
 
 def _text(settings: Training, epoch: int, history: list[dict[str, Any]]) -> str:
@@ -254,34 +158,9 @@ def _text(settings: Training, epoch: int, history: list[dict[str, Any]]) -> str:
     return text
 
 
-def _diverged(settings: Training, what: str, where: str) -> PassError:
+def _diverged(job: Job, what: str) -> PassError:
     return PassError(
         f"the training diverged: {what}",
-        where=where,
-        remedy=f"lower 'learning_rate' (now {settings.learning_rate:g}), or add 'warmup_epochs'",
+        where=job.where,
+        remedy=f"lower 'learning_rate' (now {job.settings.learning_rate:g}), or add 'warmup_epochs'",
     )
-
-
-@contextmanager
-def _deterministic(seed: int, threads: int) -> Iterator[None]:
-    """Fixed random numbers, deterministic kernels and ``threads`` threads; all put back afterwards."""
-    import torch
-    from torch.utils import deterministic
-
-    before = (torch.get_num_threads(), torch.are_deterministic_algorithms_enabled())
-    warned = torch.is_deterministic_algorithms_warn_only_enabled()
-    memory: Any = deterministic
-    filled = memory.fill_uninitialized_memory
-    with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
-        torch.manual_seed(seed)
-        torch.set_num_threads(max(threads, 1))
-        # An operator without a deterministic kernel still runs; on the CPU hardly any lacks one.
-        torch.use_deterministic_algorithms(True, warn_only=True)
-        memory.fill_uninitialized_memory = False
-        warnings.filterwarnings("ignore", message=".*does not have a deterministic implementation.*")
-        try:
-            yield
-        finally:
-            torch.set_num_threads(before[0])
-            torch.use_deterministic_algorithms(before[1], warn_only=warned)
-            memory.fill_uninitialized_memory = filled

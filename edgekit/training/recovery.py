@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from edgekit.training.distillation import Distillation
 from edgekit.training.settings import Training
@@ -23,6 +23,12 @@ class Recovery(Training):
     distillation: Distillation | None = Field(
         default=None, description="also learn from the model as it was before the pass"
     )
+
+    @model_validator(mode="after")
+    def _reaches(self) -> Self:
+        if self.freeze == "backbone" and self.distillation is not None:
+            self.distillation.check_reach()
+        return self
 
 
 def recover(
@@ -45,15 +51,16 @@ def recover(
         after_step: see ``fit``.
 
     Returns:
-        What happened, see ``fit``.
+        What happened, see ``fit``; ``distillation`` says what is learned from ``before``.
 
     Raises:
-        PassError: see ``fit``.
+        PassError: see ``fit`` and ``distillation.objective``.
     """
     from edgekit.training import distillation
     from edgekit.training.loop import fit
 
     if settings.distillation is None:
         return fit(model, settings, context, where=where, after_step=after_step)
-    objective, extra = distillation.objective(settings.distillation, before, model)
-    return fit(model, settings, context, where=where, objective=objective, extra=extra, after_step=after_step)
+    objective, extra = distillation.objective(settings.distillation, before, model, seed=settings.seed)
+    changes = fit(model, settings, context, where=where, objective=objective, extra=extra, after_step=after_step)
+    return {"distillation": objective.changes(), **changes}

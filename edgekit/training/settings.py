@@ -2,35 +2,52 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from edgekit.schema import Frozen
-from edgekit.training.augment import Augmentation
+from edgekit.training.augment import Augmentation, kind_of
+from edgekit.training.hardware import Hardware
+from edgekit.training.schedule import Schedule
 
 
-class Training(Frozen):
+class Training(Hardware, Schedule):
     """Supervised training on the recipe's training split; the epoch that is best on validation is kept."""
 
-    epochs: int = Field(default=10, ge=1, le=10_000)
-    batch_size: int = Field(default=32, ge=2, le=4096)
-    learning_rate: float = Field(default=1e-3, gt=0, le=10, description="highest, after the warm-up")
+    batch_size: int = Field(default=32, ge=2, le=4096, description="images of a step, all devices together")
     weight_decay: float = Field(default=0.01, ge=0, le=10, description="of weights; none on biases and norms")
-    optimizer: Literal["adamw", "sgd"] = Field(default="adamw", description="sgd: momentum 0.9, Nesterov")
-    schedule: Literal["cosine", "constant"] = Field(default="cosine", description="cosine: falls to 0 at the end")
-    warmup_epochs: float = Field(default=0.0, ge=0, description="the learning rate rises linearly from 0")
+    optimizer: Literal["adamw", "sgd", "radam"] = Field(
+        default="adamw", description="sgd: momentum 0.9, Nesterov; radam: decoupled weight decay"
+    )
+    gradient_clipping: float | None = Field(
+        default=None, gt=0, description="largest norm of a step's gradient, all weights together; none: any"
+    )
+    ema: float | None = Field(
+        default=None,
+        gt=0,
+        lt=1,
+        description="decay a step of the moving average of the weights, such as 0.999; the average is what is "
+        "validated and kept. none: the weights themselves",
+    )
+    sampling: Literal["shuffle", "class_balanced"] = Field(
+        default="shuffle", description="class_balanced: with replacement, each class equally often"
+    )
     class_weighting: Literal["balanced", "sqrt_balanced", "none"] = Field(
         default="balanced", description="weight of a class: n / (classes n_class), or its square root, or 1"
     )
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
-    augment: tuple[Augmentation, ...] = ()
+    augment: tuple[Augmentation, ...] = Field(
+        default=(), description="names, or {kind: rotation, degrees: 10} where the strength is not the usual one"
+    )
     patience: int | None = Field(
         default=None, ge=1, description="stop after so many epochs without a better one; none: never"
     )
-    monitor: Literal["balanced_accuracy", "accuracy", "loss"] = Field(
-        default="balanced_accuracy", description="on validation; decides which epoch is kept. Ties: lower loss"
+    min_delta: float = Field(
+        default=0.0, ge=0, description="a better epoch counts for 'patience' and 'plateau' from so much better on"
+    )
+    monitor: Literal["balanced_accuracy", "accuracy", "auc", "loss"] = Field(
+        default="balanced_accuracy",
+        description="on validation; decides which epoch is kept. Ties: lower loss. auc: macro one-vs-rest",
     )
     freeze: Literal["none", "backbone"] = Field(default="none", description="backbone: only the classifier learns")
     seed: int = Field(default=0, ge=0, le=2**31 - 1, description="of the order of images, augmentation and dropout")
@@ -38,28 +55,29 @@ class Training(Frozen):
     @field_validator("augment")
     @classmethod
     def _once(cls, value: tuple[Augmentation, ...]) -> tuple[Augmentation, ...]:
-        if len(set(value)) != len(value):
+        if len({kind_of(one) for one in value}) != len(value):
             raise ValueError("name each augmentation once")
         return value
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
-        if self.warmup_epochs >= self.epochs:
-            raise ValueError(f"'warmup_epochs' must be less than 'epochs' ({self.epochs})")
         if self.patience is not None and self.patience >= self.epochs:
             raise ValueError(
                 f"'patience' must be less than 'epochs' ({self.epochs}), or it never acts; leave it out"
             )
+        if self.min_delta and self.patience is None and self.schedule != "plateau":
+            raise ValueError("'min_delta' needs 'patience' or 'schedule: plateau'")
+        if self.sampling == "class_balanced" and self.class_weighting != "none":
+            raise ValueError(
+                "'sampling: class_balanced' and 'class_weighting' would balance the classes twice; "
+                "add 'class_weighting: none'"
+            )
+        if self.batch_size < 2 * self.devices * self.nodes:
+            raise ValueError(
+                f"'batch_size' counts the images of all devices: give it at least 2 for each of "
+                f"{self.devices * self.nodes}"
+            )
         return self
-
-    def rate(self, epoch: float) -> float:
-        """Learning rate at ``epoch`` epochs (a fraction counts) after the start."""
-        if epoch < self.warmup_epochs:
-            return self.learning_rate * epoch / self.warmup_epochs
-        if self.schedule == "constant":
-            return self.learning_rate
-        done = (epoch - self.warmup_epochs) / (self.epochs - self.warmup_epochs)
-        return self.learning_rate * 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))
 
     def score(self, epoch: dict[str, Any]) -> tuple[float, float]:
         """What the best epoch has most of."""

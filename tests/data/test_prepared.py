@@ -60,6 +60,7 @@ def test_what_is_written_is_read_back(tmp_path: Path) -> None:
         assert prepared.ids(name) == split.ids
         assert np.array_equal(prepared.labels(name), split.labels)
         assert prepared.labels(name).dtype == np.int64
+        assert list(prepared.groups(name)) == list(range(split.count)), "without groups each image is its own"
         images = prepared.images(name)
         assert isinstance(images, np.memmap)
         assert images.shape == (split.count, 8, 12, 3)
@@ -69,6 +70,7 @@ def test_what_is_written_is_read_back(tmp_path: Path) -> None:
     assert np.array_equal(masks[1], data.splits["val"].image(1)[:, :, 0] > 127)
     assert prepared.masks("train") is None
     assert np.array_equal(prepared.inputs("train", [5, 2]), normalize(prepared.images("train")[[5, 2]], SPEC))
+    assert np.array_equal(prepared.pixels("train", [5, 2]), prepared.images("train")[[5, 2]])
     assert prepared.inputs("test").shape == (6, 3, 8, 12)
     assert seen == sorted(seen)
     assert seen[-1] == 1.0
@@ -83,6 +85,7 @@ def test_summary_counts_and_hashes(tmp_path: Path) -> None:
     assert first["splits"]["test"]["class_counts"] == {"a": 4, "b": 2}
     assert first["splits"]["test"]["groups"] == 3
     assert first["splits"]["val"]["groups"] is None
+    assert list(Prepared.open(folders[0]).groups("test")) == [0, 0, 1, 1, 1, 2]
     assert first["splits"]["test"]["source_size"] == {"min": [8, 12, 3], "max": [8, 12, 3]}
     assert first["notes"] == ["a note"]
     same = prepare(dataset(test=made(6, 3, [0, 0, 0, 0, 1, 1], groups)), SPEC, folders[1], nothing)

@@ -1,9 +1,7 @@
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from pydantic import ValidationError
@@ -11,7 +9,6 @@ from pydantic import ValidationError
 from edgekit.data.prepared import Prepared
 from edgekit.model import Model, logits
 from edgekit.passes import Context, Finetune, PassError
-from edgekit.training.loop import class_weights
 
 
 def states(model: Model) -> list[torch.Tensor]:
@@ -89,29 +86,6 @@ def _with_nan(model: Model) -> Model:
     with torch.no_grad():
         copied.network.get_parameter("fc.weight").fill_(float("inf"))
     return copied
-
-
-def test_class_weights() -> None:
-    labels = np.array([0, 0, 0, 1], dtype=np.int64)
-    names = ("a", "b")
-    assert class_weights(Finetune(), labels, names) == pytest.approx([4 / 6, 2.0])
-    assert class_weights(Finetune(class_weighting="sqrt_balanced"), labels, names) == pytest.approx(
-        [(4 / 6) ** 0.5, 2.0**0.5]
-    )
-    assert class_weights(Finetune(class_weighting="none"), labels, names) == [1.0, 1.0]
-    with pytest.raises(PassError, match="no training image of: c"):
-        class_weights(Finetune(), labels, ("a", "b", "c"))
-
-
-def test_turning_needs_square_images(resnet: Model, prepared: Prepared) -> None:
-    with pytest.raises(PassError, match=r"square.*32x64"):
-        Finetune(augment=("quarter_turn",)).apply(replace(resnet, input_size=(3, 32, 64)), Context(prepared))
-
-
-def test_learning_rate() -> None:
-    config = Finetune(epochs=10, learning_rate=1.0, warmup_epochs=2)
-    assert [config.rate(epoch) for epoch in (0, 1, 2, 6, 10)] == pytest.approx([0, 0.5, 1, 0.5, 0])
-    assert Finetune(epochs=10, learning_rate=1.0, schedule="constant").rate(9.9) == 1.0
 
 
 @pytest.mark.parametrize(

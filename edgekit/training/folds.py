@@ -1,0 +1,142 @@
+"""The folds of a cross-validation: training and validation images together, divided by class and by group."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgekit.data.base import Preprocessing, SplitName
+from edgekit.data.splits import draw
+from edgekit.errors import InputError, missing_package
+from edgekit.passes.base import PassError
+
+if TYPE_CHECKING:
+    from edgekit.data.prepared import Prepared
+
+#: Of a fold's remaining images; the rest of them validates.
+TRAIN_SHARE = 0.8
+
+
+class Pool:
+    """The images of ``train`` and ``val`` as one list; never those of ``test``."""
+
+    def __init__(self, data: Prepared) -> None:
+        self.classes = data.classes
+        self.preprocessing = data.preprocessing
+        self._data = data
+        self._first = data.count("train")
+        self.labels = np.concatenate([data.labels("train"), data.labels("val")])
+        # No group is in two splits, so the second split's numbers go on where the first one's end.
+        train, val = data.groups("train"), data.groups("val")
+        self.groups = np.concatenate([train, val + train.max() + 1])
+
+    def pixels(self, chosen: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """``uint8[k, H, W, C]`` of the images ``chosen``."""
+        height, width = self.preprocessing.size
+        found = np.empty((len(chosen), height, width, self.preprocessing.channels), dtype=np.uint8)
+        early = chosen < self._first
+        found[early] = self._data.pixels("train", chosen[early])
+        found[~early] = self._data.pixels("val", chosen[~early] - self._first)
+        return found
+
+
+@dataclass(frozen=True)
+class Fold:
+    """One division of the pool; ``sampling.Images`` for training.
+
+    Attributes:
+        pool: the images.
+        train, val: indices of the images that train, and of those that choose the epoch.
+        held_out: indices of the images that neither sees, on which the fold is scored.
+    """
+
+    pool: Pool
+    train: NDArray[np.int64]
+    val: NDArray[np.int64]
+    held_out: NDArray[np.int64]
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes."""
+        return self.pool.classes
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """The recipe's ``input``."""
+        return self.pool.preprocessing
+
+    def labels(self, split: SplitName) -> NDArray[np.int64]:
+        """``int64[n]`` of ``train`` or ``val``."""
+        return self.pool.labels[self._indices(split)]
+
+    def pixels(self, split: SplitName, indices: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """``uint8[k, H, W, C]`` of the images ``indices`` of ``train`` or ``val``."""
+        return self.pool.pixels(self._indices(split)[indices])
+
+    def _indices(self, split: SplitName) -> NDArray[np.int64]:
+        if split == "test":
+            raise ValueError("a fold has no test split")
+        return self.train if split == "train" else self.val
+
+
+def divide(pool: Pool, folds: int, seed: int, where: str) -> list[Fold]:
+    """``folds`` folds in which each image is held out once: stratified by class, no group divided.
+
+    What a fold does not hold out is divided 80 to 20, by class and group again, into images that train and images
+    that choose the epoch, as in the lung-CT paper (section 2.3).
+
+    Args:
+        pool: the images.
+        folds: how many.
+        seed: of the division.
+        where: for the messages of errors.
+
+    Raises:
+        PassError: a class has fewer groups than there are folds, or some part of a fold lacks a class.
+        MissingError: scikit-learn is not installed.
+    """
+    try:
+        from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
+    except ImportError:
+        raise missing_package("scikit-learn", "data") from None
+    grouped = len(np.unique(pool.groups)) < len(pool.groups)
+    unit = "groups (patients or lesions)" if grouped else "images"
+    for k, name in enumerate(pool.classes):
+        have = len(np.unique(pool.groups[pool.labels == k]))
+        if have < folds:
+            raise PassError(
+                f"the class '{name}' has {have} {unit} in train and val together, too few for {folds} folds",
+                where=where,
+                remedy="use fewer folds, or give more images",
+            )
+    # The same division where each image is its own group, without a loop over all groups.
+    splitter = (StratifiedGroupKFold if grouped else StratifiedKFold)(folds, shuffle=True, random_state=seed)
+    found: list[Fold] = []
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of few members: checked above and below, with a remedy
+        for rest, held_out in splitter.split(np.zeros(len(pool.labels)), pool.labels, pool.groups):
+            shares: dict[SplitName, float] = {"train": TRAIN_SHARE, "val": 1 - TRAIN_SHARE}
+            try:
+                names = np.array(draw(pool.labels[rest], [str(g) for g in pool.groups[rest]], shares, seed))
+            except InputError as error:
+                raise PassError(error.problem, where=where, remedy="use fewer folds") from None
+            fold = Fold(pool, rest[names == "train"], rest[names == "val"], held_out)
+            _check(fold, len(found) + 1, where)
+            found.append(fold)
+    return found
+
+
+def _check(fold: Fold, number: int, where: str) -> None:
+    for part, indices in (("trains", fold.train), ("validates", fold.val), ("is held out", fold.held_out)):
+        counts = np.bincount(fold.pool.labels[indices], minlength=len(fold.classes))
+        absent = [name for name, n in zip(fold.classes, counts, strict=True) if n == 0]
+        if absent:
+            raise PassError(
+                f"fold {number}: the part that {part} has no image of {', '.join(absent)}",
+                where=where,
+                remedy="use fewer folds, another 'split_seed', or give more groups of that class",
+            )
