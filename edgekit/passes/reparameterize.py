@@ -30,8 +30,10 @@ class Reparameterize(StructuralPass):
 
     not_after: ClassVar[dict[str, str]] = {
         "quantize": "the quantized ranges belong to the branches; quantize last",
+        "qat": "the trained ranges belong to the branches; reparameterize first",
         "fold_batchnorm": "the branches bring their own BatchNorm into the merged layer; reparameterize first",
         "reparameterize": "the branches are merged already",
+        "factorize": "a factorized layer is no branch that can be merged; reparameterize first",
     }
     keeps_outputs: ClassVar[bool] = True
     sources: ClassVar[tuple[str, ...]] = (

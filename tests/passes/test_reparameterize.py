@@ -87,3 +87,7 @@ def test_outermost_network_with_a_method_of_its_own() -> None:
 def test_nothing_to_merge(resnet: Model, prepared: Prepared) -> None:
     with pytest.raises(PassError, match=r"'test_resnet' has no branches to merge.*leave the pass out"):
         Reparameterize().apply(resnet, Context(prepared))
+
+
+def test_a_factorized_layer_is_no_branch() -> None:
+    assert "reparameterize first" in Reparameterize.not_after["factorize"]
