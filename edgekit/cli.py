@@ -15,6 +15,7 @@ from edgekit.errors import EdgekitError
 
 if TYPE_CHECKING:
     from edgekit.record import Record
+    from edgekit.study import Ended
 
 app = typer.Typer(
     add_completion=False,
@@ -54,19 +55,24 @@ def compress(
     environment.spin_briefly()
     loaded, targets = recipes.load(recipe)
     from edgekit.outputs import exit_code
-    from edgekit.pipeline import Run
     from edgekit.progress import Reporter
 
     console = _console()
-    codes = []
-    for one in loaded:
-        folder = (out / one.name if len(loaded) > 1 else out) if out else Path("runs") / one.name
-        words = ["compress", str(recipe), "--out", str(out or folder), *(["--module", module] if module else [])]
-        command = f"edgekit {shlex.join(words)}"
-        record = Run(one, targets, folder, module, Reporter(console)).execute(command)
-        _show(console, record, folder)
-        codes.append(exit_code(record))
-    raise typer.Exit(max(codes))
+    members = [one for one in loaded if isinstance(one, recipes.StudyRun)]
+    folder = out or Path("runs") / (members[0].study.name if members else loaded[0].name)
+    words = ["compress", str(recipe), "--out", str(folder), *(["--module", module] if module else [])]
+    command = f"edgekit {shlex.join(words)}"
+    if members:
+        from edgekit import study
+
+        ended = study.execute(members, targets, folder, module, Reporter(console), command)
+        _show_study(console, ended, folder)
+        raise typer.Exit(max(one.exit_code for one in ended))
+    from edgekit.pipeline import Run
+
+    record = Run(loaded[0], targets, folder, module, Reporter(console)).execute(command)
+    _show(console, record, folder)
+    raise typer.Exit(exit_code(record))
 
 
 @app.command()
@@ -90,14 +96,20 @@ def bench(
 
 @app.command()
 def report(
-    record: Annotated[Path, typer.Argument(help="record.json, or the folder that holds it")],
+    record: Annotated[Path, typer.Argument(help="record.json, the folder that holds it, or the folder of a study")],
     out: Annotated[Path | None, typer.Option(help="folder to write into; beside the record when absent")] = None,
 ) -> None:
-    """Write the checklist and its pictures again, from the record alone."""
+    """Write the checklist and its pictures again, from the record alone; or a study's table, from its records."""
     from edgekit import record as records
     from edgekit import report as reports
+    from edgekit.report import ablation
 
     console = _console()
+    study = ablation.find(record) if record.is_dir() and not (record / "record.json").exists() else None
+    if study is not None:
+        for path in ablation.write(study, out or record):
+            console.print(str(path), highlight=False, soft_wrap=True)
+        return
     loaded = records.read(record)
     folder = out or (record if record.is_dir() else record.parent)
     for path in reports.write(loaded, folder):
@@ -164,6 +176,22 @@ def _show(console: Console, record: Record, folder: Path) -> None:
         path = folder / name
         if path.exists():
             console.print(f"  {path}", highlight=False, soft_wrap=True)
+
+
+def _show_study(console: Console, ended: list[Ended], folder: Path) -> None:
+    """The table of the study, and what went wrong in single runs."""
+    from edgekit.report import ablation
+
+    runs = ablation.find(folder)
+    written = []
+    if runs is not None and any(one.record is not None for one in ended):
+        written = ablation.write(runs, folder)
+        console.print(ablation.table(runs))
+    for one in ended:
+        if one.error is not None:
+            console.print(f"{one.title}: error: {one.error}", style="red", soft_wrap=True, markup=False)
+    for path in written:
+        console.print(f"  {path}", highlight=False, soft_wrap=True)
 
 
 def main() -> None:

@@ -25,6 +25,7 @@ from edgekit.runtimes import support
 from edgekit.stages import Stages
 from edgekit.store import Finished
 from edgekit.target import Target
+from edgekit.training.settings import Training
 from edgekit.variant import Made
 
 if TYPE_CHECKING:
@@ -107,11 +108,11 @@ class Modelling:
                     made = before
                     continue
             history.append(name)
-            leading = leading and config.trains and not config.quantizes
+            leading = leading and config.trains
             if config.quantizes:
                 line.quantized = made
                 line.histories["quantized"] = tuple(history)
-                if config.trains:
+                if isinstance(config, Training):
                     line.trained_int8 = name
                     line.steps[name] = made
                 continue
@@ -171,7 +172,9 @@ class Modelling:
             "config": config.model_dump(mode="json"),
             "code": store.code_sha256(*config.sources, "passes/base.py", *MODEL_CODE),
             "compared": compared,
-            "versions": store.versions("torch", "timm", "lightning-fabric", "torch-pruning"),
+            "versions": store.versions(
+                "torch", "torchvision", "timm", "lightning-fabric", "torch-pruning", "scikit-learn"
+            ),
             **self._needed(config, teacher),
         }
 

@@ -7,7 +7,7 @@ heavy libraries are loaded by the stages that must really work, so that a run wh
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -32,12 +32,55 @@ from edgekit.variant import FUSED, PYTORCH, QUANTIZED, Made, Variant
 from edgekit.yaml_source import contract
 
 
+@dataclass(frozen=True)
+class Judged:
+    """What a run knows of its artifacts before they are timed.
+
+    Attributes:
+        data: the stage of the prepared data.
+        artifacts: their entries in the record; the paths are still those inside their stages.
+        places: the folder of each one's stage, by name.
+        measurements: of evaluation.
+        gates: all that were asked.
+        predictions: on the test split.
+        jobs: what is to be timed, each with the key of the stage that made its file.
+    """
+
+    data: Finished
+    artifacts: list[record.Artifact]
+    places: dict[str, Path]
+    measurements: list[record.Measurement]
+    gates: list[record.Gate]
+    predictions: list[record.Predictions]
+    jobs: list[tuple[measure.Job, str]]
+
+
 class Run:
-    """One ``edgekit compress``."""
+    """One recipe's way from data to record."""
 
     def __init__(
-        self, recipe: Recipe, targets: dict[str, Target], folder: Path, module: str | None, reporter: Reporter
+        self,
+        recipe: Recipe,
+        targets: dict[str, Target],
+        folder: Path,
+        module: str | None,
+        reporter: Reporter,
+        shared: Store | None = None,
     ) -> None:
+        """
+        Args:
+            recipe: what to do.
+            targets: the recipe's, by name.
+            folder: where record, reports and artifacts go.
+            module: ``--module``.
+            reporter: told of progress.
+            shared: the store of a study, which opens, prunes and closes it; without it the run has one of its own
+                in ``folder``.
+
+        Raises:
+            MissingError: this machine cannot export for a target.
+            InputError: no target allows what the passes end in, or the folder cannot be used.
+        """
         self.recipe = recipe
         self.targets = targets
         self.folder = folder
@@ -45,7 +88,7 @@ class Run:
         self.reporter = reporter
         self.warnings: list[str] = []
         self._check_targets()
-        self.store = Store(folder, recipe.name)
+        self.store = shared or Store(folder, recipe.name)
         self.stages = Stages(self.store, reporter)
 
     def _check_targets(self) -> None:
@@ -65,22 +108,31 @@ class Run:
     def execute(self, command: str) -> record.Record:
         """Run everything and write the record and its reports."""
         try:
-            data = self._data()
-            prepared = Prepared.open(data.folder)
-            modelling = Modelling(self.stages, self.recipe, self.targets, self.module, data)
-            line = modelling.lineage()
-            self.warnings += line.warnings
-            references: dict[str, Finished] = {}
-            if not self.recipe.model.untrained:
-                for name, made in line.steps.items():
-                    step = self._evaluate_step(name, made, prepared, data)
-                    if name == line.trained_int8:
-                        references[QUANTIZED] = step
-            result = self._judge(self._variants(line), references, prepared, data, command)
+            judged = self.judge()
+            bench = Bench(self.store, self.recipe.benchmark, self.reporter, self.stages.used)
+            for job, key in judged.jobs:
+                bench.add(job, key)
+            timed, failed = bench.measure()
+            result = self.write(judged, timed, failed, bench.stages, command)
             self.store.prune(self.stages.used)
             return result
         finally:
             self.store.close()
+
+    def judge(self) -> Judged:
+        """Everything up to the measurement of latency: make the models, export, evaluate and judge them."""
+        data = self._data()
+        prepared = Prepared.open(data.folder)
+        modelling = Modelling(self.stages, self.recipe, self.targets, self.module, data)
+        line = modelling.lineage()
+        self.warnings += line.warnings
+        references: dict[str, Finished] = {}
+        if not self.recipe.model.untrained:
+            for name, made in line.steps.items():
+                step = self._evaluate_step(name, made, prepared, data)
+                if name == line.trained_int8:
+                    references[QUANTIZED] = step
+        return self._judge(self._variants(line), references, prepared, data)
 
     def _data(self) -> Finished:
         config, spec = self.recipe.data, self.recipe.input
@@ -198,16 +250,11 @@ class Run:
     # What the exported files do
 
     def _judge(
-        self,
-        variants: list[Variant],
-        references: dict[str, Finished],
-        prepared: Prepared,
-        data: Finished,
-        command: str,
-    ) -> record.Record:
-        """Export, evaluate, measure and write; ``references`` gains the stages that hold logits, by name."""
-        bench = Bench(self.store, self.recipe.benchmark, self.reporter, self.stages.used)
+        self, variants: list[Variant], references: dict[str, Finished], prepared: Prepared, data: Finished
+    ) -> Judged:
+        """Export, evaluate and judge; ``references`` gains the stages that hold logits, by name."""
         inputs = self._bench_inputs(prepared, data)
+        jobs: list[tuple[measure.Job, str]] = []
         artifacts: list[record.Artifact] = []
         places: dict[str, Path] = {}
         measurements: list[record.Measurement] = []
@@ -245,24 +292,13 @@ class Run:
                 wanted = variant.name not in (record.SOURCE, FUSED) or self.recipe.benchmark.source
                 if wanted:
                     target = self._with_module(variant.target)
-                    bench.add(
-                        measure.Job(variant.name, variant.target.runtime, path, target, variant.precision, inputs),
-                        exported.key,
-                    )
+                    job = measure.Job(variant.name, target.runtime, path, target, variant.precision, inputs)
+                    jobs.append((job, exported.key))
                 else:
                     measurements.append(_unmeasured(variant.name, "the recipe says benchmark.source: false"))
             else:
                 measurements.append(_unmeasured(variant.name, str(cannot_run or failure)))
-        timed, failed = bench.measure()
-        measurements += timed
-        for name, reason in failed.items():
-            measurements.append(_unmeasured(name, reason))
-            at = next(i for i, a in enumerate(artifacts) if a.name == name)
-            artifacts[at] = artifacts[at].model_copy(update={"status": "failed", "reason": reason})
-        measurements += outputs.benched(artifacts, self.folder)
-        artifacts = recommend(artifacts, measurements)
-        artifacts = [outputs.place(one, places[one.name], self.folder) for one in artifacts]
-        return self._write(command, data, prepared, artifacts, measurements, gates, predictions, bench.stages)
+        return Judged(data, artifacts, places, measurements, gates, predictions, jobs)
 
     def _bench_inputs(self, prepared: Prepared, data: Finished) -> Path:
         """Some real, preprocessed test images that every measuring process reads."""
@@ -341,17 +377,32 @@ class Run:
 
         return self.stages.run(f"evaluate-{variant.name}", "evaluate", key, work)
 
-    def _write(
+    def write(
         self,
+        judged: Judged,
+        timed: list[record.Measurement],
+        failed: dict[str, str],
+        stages: list[record.Stage],
         command: str,
-        data: Finished,
-        prepared: Prepared,
-        artifacts: list[record.Artifact],
-        measurements: list[record.Measurement],
-        gates: list[record.Gate],
-        predictions: list[record.Predictions],
-        timed: list[record.Stage],
     ) -> record.Record:
+        """Choose among the artifacts, put them in their places, and write the record and its reports.
+
+        Args:
+            judged: from ``judge``.
+            timed: the latencies.
+            failed: why an artifact could not be timed, by name.
+            stages: of the measurement.
+            command: as the user wrote it.
+        """
+        measurements = [*judged.measurements, *timed, *(_unmeasured(*one) for one in failed.items())]
+        artifacts = [
+            one.model_copy(update={"status": "failed", "reason": failed[one.name]}) if one.name in failed else one
+            for one in judged.artifacts
+        ]
+        measurements += outputs.benched(artifacts, self.folder)
+        artifacts = recommend(artifacts, measurements)
+        artifacts = [outputs.place(one, judged.places[one.name], self.folder) for one in artifacts]
+        labels = Prepared.open(judged.data.folder).labels("test") if judged.predictions else ()
         commit, dirty = measure.commit()
         made = record.Record(
             edgekit_version=edgekit.__version__,
@@ -361,15 +412,15 @@ class Run:
             command=command,
             recipe=recipes.plain(self.recipe),
             recipe_sha256=recipes.sha256(self.recipe),
-            data=contract(data.result["summary"]),
+            data=contract(judged.data.result["summary"]),
             machine=measure.describe(),
             targets={name: target.model_dump(mode="json") for name, target in self.targets.items()},
-            stages=(*self.stages.done, *timed),
+            stages=(*self.stages.done, *stages),
             artifacts=tuple(artifacts),
             measurements=tuple(measurements),
-            gates=tuple(gates),
-            labels=tuple(int(label) for label in prepared.labels("test")) if predictions else (),
-            predictions=tuple(predictions),
+            gates=tuple(judged.gates),
+            labels=tuple(int(label) for label in labels),
+            predictions=tuple(judged.predictions),
             warnings=tuple(dict.fromkeys(self.warnings)),
         )
         outputs.publish(made, self.folder)

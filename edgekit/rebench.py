@@ -13,7 +13,7 @@ from edgekit.choose import recommend
 from edgekit.errors import DeviceError, InputError, MissingError
 from edgekit.measure.bench import Bench
 from edgekit.progress import Reporter
-from edgekit.recipe import Benchmark
+from edgekit.recipe import Benchmark, owner
 from edgekit.target import Target
 from edgekit.variant import PYTORCH
 
@@ -59,7 +59,7 @@ def rebench(folder: Path, name: str, module: str | None, reporter: Reporter) -> 
     reason = runtime.cannot_run(target)
     if reason:
         raise MissingError(f"cannot run here: {reason}", where=f"target '{name}'")
-    kept = store.Store(folder, str(before.recipe["name"]))
+    kept = store.Store(store.home(folder, of_study="study" in before.recipe), owner(before.recipe))
     try:
         session = datetime.now(UTC).isoformat(timespec="microseconds")
         inputs = list(kept.stages.glob("inputs-*/inputs.npy"))

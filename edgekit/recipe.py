@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -12,7 +14,12 @@ from edgekit.data import AnyData
 from edgekit.data.base import Preprocessing
 from edgekit.errors import InputError
 from edgekit.passes import AnyPass, Finetune
+from edgekit.reseed import reseed
 from edgekit.schema import Frozen
+
+NAME = r"^[a-z0-9][a-z0-9_-]*$"
+#: What a study keeps in its folder beside the folders of its candidates.
+RESERVED = ("stages", "pictures")
 
 
 class Task(Frozen):
@@ -98,7 +105,7 @@ class _Common(Frozen):
     """What a recipe and a study share."""
 
     schema_version: Literal[1]
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$", max_length=80)
+    name: str = Field(pattern=NAME, max_length=80)
     task: Task
     data: AnyData
     input: Preprocessing
@@ -171,30 +178,120 @@ class Recipe(_Common, Candidate):
     """Everything that determines a run."""
 
 
-class Study(_Common):
-    """Several models under the same data, targets and protocol: one run each, in a folder of its own."""
+class StudyCandidate(Candidate):
+    """One model and its passes, in a study."""
 
-    models: tuple[Candidate, ...] = Field(min_length=1)
+    name: str | None = Field(
+        default=None,
+        pattern=NAME,
+        max_length=60,
+        description="its architecture when absent; needed where an architecture comes twice",
+    )
+    baseline: str | None = Field(
+        default=None, description="the candidate that it is compared with; the study's baseline when absent"
+    )
+
+    @property
+    def label(self) -> str:
+        """Its name in folders and reports."""
+        architecture = self.model.architecture.lower()[:60]
+        return self.name or "".join(c if c.isascii() and c.isalnum() else "_" for c in architecture)
+
+
+class Membership(Frozen):
+    """Which run of a study a recipe is; it goes into the record, and the records alone make the summary."""
+
+    name: str = Field(description="of the study")
+    candidate: str
+    seed: int | None = Field(description="none where the study names no seeds")
+    baseline: str = Field(description="the candidate that it is compared with")
+    candidates: tuple[str, ...] = Field(description="all of the study, in order")
+    seeds: tuple[int, ...]
+    timed_seeds: Literal["first", "all"]
+    sha256: str = Field(description="of the whole study; runs of different versions are not put into one table")
+
+    @property
+    def title(self) -> str:
+        """``prune, seed 0``."""
+        return self.candidate + ("" if self.seed is None else f", seed {self.seed}")
+
+    @property
+    def timed(self) -> bool:
+        """Whether the latency of this run's artifacts is measured."""
+        return self.timed_seeds == "all" or self.seed is None or self.seed == self.seeds[0]
+
+
+class StudyRun(Recipe):
+    """One candidate of a study with one seed. Made by ``Study.recipes``, not written by hand."""
+
+    name: str = Field(pattern=NAME, max_length=200)
+    study: Membership
+
+
+class Study(_Common):
+    """Several candidates under the same data, targets and protocol, each run once for each seed."""
+
+    models: tuple[StudyCandidate, ...] = Field(min_length=1)
+    seeds: tuple[Annotated[int, Field(ge=0, le=2**31 - 1)], ...] = Field(
+        default=(),
+        description="each candidate is run once for each; replaces every 'seed' of its model, teacher and passes",
+    )
+    baseline: str | None = Field(
+        default=None, description="the candidate that the others are compared with; the first when absent"
+    )
+    timed_seeds: Literal["first", "all"] = Field(
+        default="first", description="which runs' latency is measured; that of one network hardly depends on it"
+    )
 
     @model_validator(mode="after")
-    def _distinct(self) -> Study:
-        names = [one.model.architecture for one in self.models]
-        if len(set(names)) != len(names):
-            raise ValueError("an architecture is named twice in 'models'; write a second recipe for it")
+    def _distinct(self) -> Self:
+        labels = [one.label for one in self.models]
+        for index, one in enumerate(self.models):
+            if one.label in labels[:index]:
+                what = f"the name '{one.name}'" if one.name else "an architecture"
+                raise ValueError(f"models[{index}]: {what} is named twice in 'models'; give each its own 'name'")
+            if one.label in RESERVED:
+                raise ValueError(
+                    f"models[{index}]: '{one.label}' is a folder of the study itself; choose another name"
+                )
+        for place, name in [("", self.baseline)] + [
+            (f"models[{index}]: ", one.baseline) for index, one in enumerate(self.models)
+        ]:
+            if name is not None and name not in labels:
+                near = difflib.get_close_matches(name, labels, n=1)
+                hint = f", did you mean '{near[0]}'?" if near else "."
+                raise ValueError(
+                    f"{place}there is no candidate '{name}' for a baseline{hint} There are: {', '.join(labels)}"
+                )
+        if len(set(self.seeds)) != len(self.seeds):
+            raise ValueError("a seed is given twice; its runs would be the same")
+        if self.timed_seeds == "all" and not self.seeds:
+            raise ValueError("'timed_seeds: all' needs 'seeds'; leave it out, every candidate is timed")
         return self
 
-    def recipes(self) -> list[Recipe]:
-        """One recipe a model, named after the study and the architecture."""
+    def recipes(self) -> list[StudyRun]:
+        """One recipe a candidate and seed, named after the study, the candidate and the seed."""
         shared = {name: getattr(self, name) for name in _Common.model_fields if name != "name"}
-        return [
-            Recipe(
-                name=f"{self.name}-{''.join(c if c.isalnum() else '_' for c in one.model.architecture.lower())}",
-                model=one.model,
-                passes=one.passes,
-                **shared,
-            )
-            for one in self.models
-        ]
+        labels = tuple(one.label for one in self.models)
+        whole = store.digest(yaml_source.contract(self.model_dump(mode="json")))
+        found = []
+        for one in self.models:
+            parts = {name: getattr(one, name) for name in Candidate.model_fields}
+            for seed in self.seeds or (None,):
+                study = Membership(
+                    name=self.name,
+                    candidate=one.label,
+                    seed=seed,
+                    baseline=one.baseline or self.baseline or labels[0],
+                    candidates=labels,
+                    seeds=self.seeds,
+                    timed_seeds=self.timed_seeds,
+                    sha256=whole,
+                )
+                seeded = parts if seed is None else {name: reseed(part, seed) for name, part in parts.items()}
+                name = f"{self.name}-{one.label}" + ("" if seed is None else f"-seed-{seed}")
+                found.append(StudyRun(name=name, study=study, **seeded, **shared))
+        return found
 
 
 def load(path: Path) -> tuple[list[Recipe], dict[str, target.Target]]:
@@ -218,21 +315,24 @@ def load(path: Path) -> tuple[list[Recipe], dict[str, target.Target]]:
             own = ".yaml:" in str(error)
             problems.append(str(error) if own else f"{at}: {error}")
     recipes: list[Recipe] = []
+    repeats = 1
     try:
         if "models" in source.data:
-            recipes = yaml_source.validate(source, Study).recipes()
+            study = yaml_source.validate(source, Study)
+            recipes, repeats = [*study.recipes()], max(1, len(study.seeds))
         else:
             recipes = [yaml_source.validate(source, Recipe)]
     except InputError as error:
         problems.insert(0, str(error))
-    for index, recipe in enumerate(recipes):
-        weights = recipe.model.weights
-        if weights is not None and not (store.present(weights.path) and weights.path.is_file()):
-            prefix = ("models", index) if "models" in source.data else ()
-            problems.append(
-                f"{source.where((*prefix, 'model', 'weights', 'path'))}: no such file: {weights.path}; "
-                "the recipe's header says where to get it (EDGEKIT_WEIGHTS names the folder of the weights)"
-            )
+    for index, recipe in enumerate(recipes[::repeats]):
+        prefix: tuple[str | int, ...] = ("models", index) if "models" in source.data else ()
+        for key, config in _models(recipe):
+            weights = config.weights
+            if weights is not None and not (store.present(weights.path) and weights.path.is_file()):
+                problems.append(
+                    f"{source.where((*prefix, *key, 'weights', 'path'))}: no such file: {weights.path}; "
+                    "the recipe's header says where to get it (EDGEKIT_WEIGHTS names the folder of the weights)"
+                )
     for file in recipes[0].data.files() if recipes else ():
         if not store.present(file):
             problems.append(
@@ -244,10 +344,22 @@ def load(path: Path) -> tuple[list[Recipe], dict[str, target.Target]]:
     return recipes, targets
 
 
+def _models(recipe: Candidate) -> list[tuple[tuple[str, ...], ModelConfig]]:
+    """Every model that a recipe names, with the keys that lead to it."""
+    teacher = [(("teacher", "model"), recipe.teacher.model)] if recipe.teacher else []
+    return [(("model",), recipe.model), *teacher]
+
+
 def plain(recipe: Recipe) -> dict[str, Any]:
     """The recipe as plain data for the record."""
     found: dict[str, Any] = yaml_source.contract(recipe.model_dump(mode="json"))
     return found
+
+
+def owner(recipe: Mapping[str, Any]) -> str:
+    """Whose folder the stages of a recipe lie in, from its plain data: its own, or that of its study."""
+    study = recipe.get("study")
+    return f"{study['name']} (study)" if study else str(recipe["name"])
 
 
 def sha256(recipe: Recipe) -> str:

@@ -26,6 +26,7 @@ from edgekit.errors import DeviceError, EdgekitError, InputError
 
 PACKAGE = Path(__file__).resolve().parent
 _DONE = "stage.json"
+_MARK = ".edgekit.json"
 
 
 def canonical(value: Any) -> str:
@@ -142,6 +143,24 @@ def inside(folder: Path, name: str, where: str) -> Path:
     return path
 
 
+def home(folder: Path, of_study: bool) -> Path:
+    """The folder whose store holds the stages of the run in ``folder``: itself, or that of the study.
+
+    Raises:
+        InputError: a run of a study lies in no study's folder.
+    """
+    if not of_study:
+        return folder
+    for above in folder.resolve().parents[:2]:
+        if present(above / _MARK):
+            return above
+    raise InputError(
+        "this is a run of a study, and the folder of the study is not above it",
+        where=str(folder),
+        remedy="put it back where 'edgekit compress' wrote it",
+    )
+
+
 @dataclass(frozen=True)
 class Finished:
     """A whole stage: its folder, its result (plain data), how long it took and whether it was reused."""
@@ -168,7 +187,7 @@ class Store:
         """
         self.folder = folder
         self.stages = folder / "stages"
-        mark = folder / ".edgekit.json"
+        mark = folder / _MARK
         if present(folder) and not folder.is_dir():
             raise InputError("is a file, not a folder", where=str(folder), remedy="choose another --out")
         if present(mark):
@@ -205,8 +224,10 @@ class Store:
         except DeviceError:
             self._lock.close()
             raise
-        for stale in (*self.stages.glob(".*.tmp"), *folder.glob(".*.tmp")):
-            _remove(stale)
+        # In the folder, in 'stages' and 'pictures', and in the folders of a study's runs.
+        for depth in ("", "*/", "*/*/", "*/*/*/"):
+            for stale in folder.glob(f"{depth}.*.tmp"):
+                _remove(stale)
 
     def close(self) -> None:
         """Give the folder free."""
