@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from edgekit.factorization import ranks
 from edgekit.passes.base import Context, PassError
+from edgekit.passes.latency_budget import LatencyBudget, stopwatch
 
 if TYPE_CHECKING:
     from edgekit.factorization.ranks import Choice, Options
     from edgekit.model import Model
-    from edgekit.passes.factorize import LatencyBudget
 
 #: Halvings of the interval of energies; the MACs then differ by one step of one rank.
 _HALVINGS = 40
@@ -72,7 +70,7 @@ def energy_for_latency(
         PassError: the target is unknown or takes INT8 only, nothing can be measured, or the budget cannot be met.
         MissingError, DeviceError: see ``passes.base.Trial``.
     """
-    measure = _measure(model, budget, context)
+    measure = stopwatch(budget, model, context, "factorize")
     tried: list[dict[str, Any]] = []
 
     def keeps(energy: float) -> bool:
@@ -119,40 +117,3 @@ def energy_for_latency(
         else:
             high = middle
     return best, tried
-
-
-def _measure(model: Model, budget: LatencyBudget, context: Context) -> Callable[[Model], tuple[float, float]]:
-    """What measures p50 in seconds of ``model`` and of another one, in turn."""
-    import difflib
-
-    from edgekit.measure.trial import float_precision
-
-    target = context.targets.get(budget.target)
-    if target is None:
-        near = difflib.get_close_matches(budget.target, context.targets, n=1)
-        raise PassError(
-            f"unknown target '{budget.target}'" + (f", did you mean '{near[0]}'?" if near else ""),
-            where="factorize.latency.target",
-            remedy=f"the recipe's targets: {', '.join(context.targets) or 'none'}",
-        )
-    trial = context.trial
-    if trial is None:
-        raise PassError(
-            "nothing can be measured outside of a pipeline",
-            where="factorize.latency",
-            remedy="give 'energy', 'ratio' or 'macs'",
-        )
-    precision = float_precision(target)
-    if precision is None:
-        raise PassError(
-            f"'{target.name}' takes INT8 only, and a model is factorized before it is quantized",
-            where="factorize.latency.target",
-            remedy="name another target, or give 'macs'",
-        )
-
-    def measure(other: Model) -> tuple[float, float]:
-        found = trial({"before": model, "after": other}, target, precision)
-        before, after = (float(np.median(np.concatenate(found[name]))) for name in ("before", "after"))
-        return before, after
-
-    return measure

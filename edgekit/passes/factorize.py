@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from edgekit.passes.base import Context, Outcome, PassError
+from edgekit.passes.base import Context, Need, Outcome, PassError
+from edgekit.passes.latency_budget import LatencyBudget
 from edgekit.passes.structural import StructuralPass
-from edgekit.schema import Frozen
 from edgekit.training.recovery import Recovery
 
 if TYPE_CHECKING:
@@ -24,24 +24,6 @@ if TYPE_CHECKING:
 
 #: What ranks are rounded to where no target says what its vector units like.
 _MULTIPLE = 8
-
-
-class LatencyBudget(Frozen):
-    """A latency that the factorized model must keep, measured while the ranks are searched."""
-
-    target: str = Field(description="a target of the recipe that runs here")
-    factor: float | None = Field(default=None, gt=0, lt=1, description="of the p50 of the model before")
-    ms: float | None = Field(default=None, gt=0, description="p50 in milliseconds")
-
-    @model_validator(mode="after")
-    def _one(self) -> Self:
-        if (self.factor is None) == (self.ms is None):
-            raise ValueError("give exactly one of 'factor' and 'ms'")
-        return self
-
-    def said(self) -> str:
-        """The budget in words."""
-        return f"{self.ms:g} ms" if self.ms is not None else f"{self.factor:g} of the latency before"
 
 
 class Factorize(StructuralPass):
@@ -55,6 +37,7 @@ class Factorize(StructuralPass):
     saves_compute: ClassVar[bool] = True
     sources: ClassVar[tuple[str, ...]] = (
         "passes/factorize.py",
+        "passes/latency_budget.py",
         "passes/structural.py",
         "factorization",
         "training",
@@ -91,6 +74,10 @@ class Factorize(StructuralPass):
                 f"give exactly one of 'energy', 'ratio', 'macs' and 'latency', not {' and '.join(given) or 'none'}"
             )
         return self
+
+    def needs(self) -> tuple[Need, ...]:
+        """See ``PassConfig``: the targets say what ranks are rounded to."""
+        return ("targets", "machine") if self.latency is not None else ("targets",)
 
     def apply(self, model: Model, context: Context) -> Outcome:
         """Factorize a copy of ``model``, and train it afterwards where ``recovery`` asks for it.

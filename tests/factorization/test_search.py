@@ -106,13 +106,13 @@ def test_latency_budget_that_is_kept_already(model: Model) -> None:
 
 def test_latency_needs_a_known_target_that_can_be_measured(model: Model) -> None:
     config = Factorize.model_validate({"latency": {"target": "cpuu", "factor": 0.5}})
-    with pytest.raises(PassError, match=r"unknown target 'cpuu', did you mean 'cpu'.*the recipe's targets: cpu"):
+    with pytest.raises(PassError, match=r"'cpuu' is no target of the recipe, did you mean 'cpu'.*the recipe's targets: cpu"):
         config.apply(model, context(Clock(0.0)))
     config = Factorize.model_validate({"latency": {"target": "cpu", "factor": 0.5}})
-    with pytest.raises(PassError, match=r"outside of a pipeline.*'energy', 'ratio' or 'macs'"):
+    with pytest.raises(PassError, match=r"outside of a pipeline.*give 'macs'"):
         config.apply(model, context(None))
     only_int8 = {"cpu": target.load("cpu").model_copy(update={"precisions": ("int8",)})}
-    with pytest.raises(PassError, match="'cpu' takes INT8 only"):
+    with pytest.raises(PassError, match="'cpu' runs INT8 only"):
         config.apply(model, Context(context(None).data, targets=only_int8, trial=Clock(0.0)))
 
 
