@@ -333,6 +333,16 @@ def load(path: Path) -> tuple[list[Recipe], dict[str, target.Target]]:
                     f"{source.where((*prefix, *key, 'weights', 'path'))}: no such file: {weights.path}; "
                     "the recipe's header says where to get it (EDGEKIT_WEIGHTS names the folder of the weights)"
                 )
+        for number, one in enumerate(recipe.passes):
+            budget = getattr(one, "latency", None)
+            if budget is not None and budget.target not in recipe.targets:
+                place = (*prefix, "passes", number, "latency", "target")
+                near = difflib.get_close_matches(budget.target, recipe.targets, n=1)
+                problems.append(
+                    f"{source.where(place)}: '{budget.target}' is no target of the recipe"
+                    + (f", did you mean '{near[0]}'?" if near else "")
+                    + f" (its targets: {', '.join(recipe.targets)})"
+                )
     for file in recipes[0].data.files() if recipes else ():
         if not store.present(file):
             problems.append(

@@ -7,14 +7,18 @@ from typing import Annotated, get_args
 from pydantic import Field
 
 from edgekit.passes.base import Context, Outcome, PassConfig, PassError
+from edgekit.passes.distill import Distill
+from edgekit.passes.factorize import Factorize
 from edgekit.passes.finetune import Finetune
 from edgekit.passes.fold_batchnorm import FoldBatchnorm
+from edgekit.passes.prune import Prune
+from edgekit.passes.qat import Qat
 from edgekit.passes.quantize import Quantize
 from edgekit.passes.reparameterize import Reparameterize
 
 #: To add a pass: write its file, and add its class to this union.
 AnyPass = Annotated[
-    Finetune | Reparameterize | FoldBatchnorm | Quantize,
+    Finetune | Distill | Reparameterize | FoldBatchnorm | Prune | Factorize | Quantize | Qat,
     Field(discriminator="kind"),
 ]
 
@@ -27,11 +31,15 @@ def by_kind() -> dict[str, type[PassConfig]]:
 __all__ = [
     "AnyPass",
     "Context",
+    "Distill",
+    "Factorize",
     "FoldBatchnorm",
     "Finetune",
     "Outcome",
     "PassConfig",
     "PassError",
+    "Prune",
+    "Qat",
     "Quantize",
     "Reparameterize",
     "by_kind",

@@ -27,6 +27,7 @@ class FoldBatchnorm(StructuralPass):
 
     not_after: ClassVar[dict[str, str]] = {
         "quantize": "the quantized ranges belong to the unfolded layers; quantize last",
+        "qat": "the trained ranges belong to the unfolded layers; it folds what it can itself",
         "fold_batchnorm": "all that can fold is folded already",
     }
     keeps_outputs: ClassVar[bool] = True

@@ -17,6 +17,7 @@ from edgekit.errors import InputError
 from edgekit.quantization import placement, program
 from edgekit.quantization.placement import PORTABLE
 from edgekit.quantization.program import Range
+from edgekit.quantization.scheme import DEFAULT, Scheme
 
 if TYPE_CHECKING:
     import torch
@@ -28,13 +29,18 @@ _SAMPLED = 1 << 15
 
 
 def ranges(
-    graph: GraphModule, images: Sequence[torch.Tensor], progress: Callable[[float, str], None]
+    graph: GraphModule,
+    images: Sequence[torch.Tensor],
+    progress: Callable[[float, str], None],
+    scheme: Scheme = DEFAULT,
 ) -> dict[str, Range]:
     """The range of every tensor that some placement may quantize.
 
     Args:
         graph: the float graph.
         images: inputs ``float32[1, C, H, W]``.
+        progress: called with the fraction done and a short text.
+        scheme: symmetric activations or not.
 
     Raises:
         InputError: an activation is not finite.
@@ -67,10 +73,10 @@ def ranges(
         counts[name] += flat.histc(BINS, min=low, max=high).double().numpy()
 
     _watch(graph, images, wanted, count, lambda done: progress(0.5 + done / 2, "calibration: histograms"))
-    return {name: best_range(counts[name], *extremes[name]) for name in extremes}
+    return {name: best_range(counts[name], *extremes[name], scheme.symmetric) for name in extremes}
 
 
-def best_range(histogram: NDArray[np.float64], low: float, high: float) -> Range:
+def best_range(histogram: NDArray[np.float64], low: float, high: float, symmetric: bool = False) -> Range:
     """The part of [low, high] whose 256 levels give the least squared error over ``histogram``."""
     if high <= low or histogram.sum() == 0:
         return (min(low, 0.0), max(high, 0.0))
@@ -78,7 +84,7 @@ def best_range(histogram: NDArray[np.float64], low: float, high: float) -> Range
     best, least = (low, high), np.inf
     for part in np.linspace(1.0, 0.2, 41):
         span = (min(low * part, 0.0), max(high * part, 0.0))
-        scale, zero_point, minimum, maximum = program.activation_parameters(span)
+        scale, zero_point, minimum, maximum = program.activation_parameters(span, symmetric=symmetric)
         levels = np.clip(np.round(centres / scale) + zero_point, minimum, maximum)
         error = float((histogram * ((levels - zero_point) * scale - centres) ** 2).sum())
         if error < least:
@@ -87,7 +93,11 @@ def best_range(histogram: NDArray[np.float64], low: float, high: float) -> Range
 
 
 def correct_biases(
-    graph: GraphModule, spans: dict[str, Range], keep_float: tuple[str, ...], batch: torch.Tensor
+    graph: GraphModule,
+    spans: dict[str, Range],
+    keep_float: tuple[str, ...],
+    batch: torch.Tensor,
+    scheme: Scheme = DEFAULT,
 ) -> dict[str, NDArray[np.float32]]:
     """What to add to the bias of each layer, by the layer's name.
 
@@ -96,6 +106,7 @@ def correct_biases(
         spans: from ``ranges``.
         keep_float: layers that are not quantized.
         batch: inputs ``float32[N, C, H, W]``; images are run one by one and averaged.
+        scheme: as the model will be quantized.
     """
     import torch
 
@@ -110,7 +121,7 @@ def correct_biases(
     singles = [one[None] for one in batch]
     _watch(graph, singles, set(layers), gather, lambda done: None)
     names = {name: placement.layer_name(node) for name, node in layers.items()}
-    program.insert(graph, spans, PORTABLE, keep_float)
+    program.insert(graph, spans, PORTABLE, keep_float, scheme)
     corrections: dict[str, NDArray[np.float32]] = {}
     # Node by node over all images at once, so that each layer sees its predecessors corrected.
     values: list[dict[Any, Any]] = [{} for _ in singles]

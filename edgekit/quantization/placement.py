@@ -37,6 +37,8 @@ class Style:
         pools: quantize the inputs and outputs of average pooling.
         symmetric: zero point 0 for every activation, which TensorRT asks for.
         logits: quantize the network's output too; needed where a float output makes the last layer run in float.
+        fences: keep a float layer between INT8 tensors in float by a fence before it (see ``program``); needed
+            where the runtime would quantize its weight by itself.
     """
 
     name: str
@@ -46,6 +48,7 @@ class Style:
     pools: bool = True
     symmetric: bool = False
     logits: bool = False
+    fences: bool = False
 
 
 #: The program that calibration and bias correction use, and the default of a runtime without special wishes.
@@ -117,8 +120,13 @@ def tensors(graph: GraphModule, style: Style, keep_float: tuple[str, ...] = ()) 
     for node in graph.graph.nodes:
         kind = operator(node)
         if kind in ADDS and len(node.all_input_nodes) == 2:
-            # A residual sum in float between two quantized convolutions costs more than it saves.
-            if all(root(n).name in chosen or operator(root(n)) in ADDS + COMPUTE for n in node.all_input_nodes):
+            # A residual sum in float between two quantized convolutions costs more than it saves. One that a layer
+            # kept in float adds to stays in float with it, or its result would be rounded after all.
+            roots = [root(one) for one in node.all_input_nodes]
+            quantized = [one.name in chosen or one in layers for one in roots]
+            if any(quantized) and all(
+                known or operator(one) in ADDS for known, one in zip(quantized, roots, strict=True)
+            ):
                 for one in node.all_input_nodes:
                     choose(one)
                 choose(_fused_end(node))

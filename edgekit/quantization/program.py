@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from typing import TYPE_CHECKING, Any
 
 from edgekit.errors import InputError
 from edgekit.quantization import placement
 from edgekit.quantization.placement import Style
+from edgekit.quantization.scheme import DEFAULT, Scheme, Weights
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,12 +22,17 @@ if TYPE_CHECKING:
 
 Range = tuple[float, float]
 
+#: The least scale of a channel, as a part of the greatest in its layer.
+_LEAST_CHANNEL = 2.0**-12
+#: Far below the least step of any range (2^-24), and no denormal number.
+_NEXT_TO_NOTHING = 1e-30
 
-def example(model: Model) -> torch.Tensor:
-    """A zero input of batch 1."""
+
+def example(model: Model, batch: int = 1) -> torch.Tensor:
+    """A zero input ``float32[batch, C, H, W]``."""
     import torch
 
-    return torch.zeros(1, *model.input_size)
+    return torch.zeros(batch, *model.input_size)
 
 
 def export(network: torch.nn.Module, inputs: torch.Tensor) -> ExportedProgram:
@@ -37,9 +44,10 @@ def export(network: torch.nn.Module, inputs: torch.Tensor) -> ExportedProgram:
         return torch.export.export(network, (inputs,))
 
 
-def float_graph(model: Model) -> GraphModule:
-    """The model as a graph of ATen operators, with a shape at every node."""
-    program = export(model.network, example(model))
+def float_graph(model: Model, batch: int = 1) -> GraphModule:
+    """The model as a graph of ATen operators for ``batch`` images at once, with a shape at every node."""
+    inputs = example(model, batch)
+    program = export(model.network, inputs)
     graph: GraphModule = program.module(check_guards=False)
     # .module() drops some metadata; names of call nodes are those of the program.
     values = {n.name: n.meta.get("val") for n in program.graph.nodes}
@@ -47,7 +55,7 @@ def float_graph(model: Model) -> GraphModule:
         if node.op == "call_function" and node.name in values:
             node.meta["val"] = values[node.name]
         elif node.op == "placeholder":
-            node.meta["val"] = example(model)
+            node.meta["val"] = inputs
     return graph
 
 
@@ -65,9 +73,14 @@ def quantized_program(model: Model, style: Style) -> ExportedProgram:
     if model.quantization is None:
         raise InputError("the model has no quantization ranges", remedy="add a 'quantize' pass")
     graph = float_graph(model)
-    ranges = {name: (float(low), float(high)) for name, (low, high) in model.quantization["ranges"].items()}
-    insert(graph, ranges, style, tuple(model.quantization["keep_float"]))
+    quantization = model.quantization
+    insert(graph, stored_ranges(quantization), style, tuple(quantization["keep_float"]), Scheme.of(quantization))
     return export(graph, example(model))
+
+
+def stored_ranges(quantization: dict[str, Any]) -> dict[str, Range]:
+    """The ranges of a quantized model by tensor."""
+    return {name: (float(low), float(high)) for name, (low, high) in quantization["ranges"].items()}
 
 
 def run(program: ExportedProgram, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -85,23 +98,43 @@ def run(program: ExportedProgram, inputs: NDArray[np.float32]) -> NDArray[np.flo
 def activation_parameters(
     span: Range, unsigned: bool = False, symmetric: bool = False
 ) -> tuple[float, int, int, int]:
-    """Scale, zero point, least and greatest integer for a range; zero is always exact."""
-    if symmetric:
-        return max(-span[0], span[1], 127 * 2.0**-24) / 127.0, 0, -128, 127
-    low, high = min(span[0], 0.0), max(span[1], 0.0)
-    scale = max((high - low) / 255.0, 2.0**-24)
+    """Scale, zero point, least and greatest integer for a range; zero is always exact.
+
+    The zero point is rounded and the range widened by what that takes, not shifted. Shifted, images in [-1, 1] of
+    256 levels would fall half-way between two steps each, where every runtime rounds in its own way.
+    """
     least, greatest = (0, 255) if unsigned else (-128, 127)
-    zero_point = int(min(greatest, max(least, round(least - low / scale))))
-    return scale, zero_point, least, greatest
+    if symmetric:
+        return max(-span[0], span[1], 127 * 2.0**-24) / 127.0, least + 128, least, greatest
+    low, high = min(span[0], 0.0), max(span[1], 0.0)
+    below = -low / max((high - low) / 255.0, 2.0**-24)  # steps below zero, a fraction
+    found = []
+    for steps in {math.floor(below), math.ceil(below)}:
+        sides = [(-low, steps), (high, 255 - steps)]
+        if all(count or not side for side, count in sides):
+            scale = max([side / count for side, count in sides if count] + [2.0**-24])
+            found.append((scale, least + steps))
+    return (*min(found), least, greatest)
 
 
-def weight_scales(weight: torch.Tensor) -> torch.Tensor:
-    """Symmetric scale of each output channel (axis 0), ``float32[channels]``."""
-    return weight.detach().abs().flatten(1).amax(dim=1).clamp(min=2.0**-24) / 127.0
+def weight_scales(weight: torch.Tensor, granularity: Weights = "per_channel") -> torch.Tensor:
+    """Symmetric scale of each output channel (axis 0), ``float32[channels]``; of the layer, ``float32[1]``.
+
+    A channel whose weights are next to nothing gets no scale of its own: in its tiny unit the bias would not fit
+    the INT32 that kernels keep it in.
+    """
+    sizes = weight.detach().abs().flatten(1).amax(dim=1)
+    if granularity == "per_tensor":
+        sizes = sizes.amax(dim=0, keepdim=True)
+    return sizes.clamp(min=2.0**-24).maximum(sizes.max() * _LEAST_CHANNEL) / 127.0
 
 
 def insert(
-    graph: GraphModule, ranges: dict[str, Range], style: Style, keep_float: tuple[str, ...] = ()
+    graph: GraphModule,
+    ranges: dict[str, Range],
+    style: Style,
+    keep_float: tuple[str, ...] = (),
+    scheme: Scheme = DEFAULT,
 ) -> GraphModule:
     """Place Q/DQ nodes in ``graph``, in place.
 
@@ -116,15 +149,12 @@ def insert(
     nodes = {node.name: node for node in graph.graph.nodes}
     absent = sorted({root for root in chosen.values() if root not in ranges})
     if absent:
-        raise InputError(
-            f"no activation range for {len(absent)} tensors of the graph, such as '{absent[0]}'",
-            remedy="quantize again: the ranges were made for another network or another version of torch",
-        )
+        raise no_range(absent)
     ops = torch.ops.quantized_decomposed
     dtype = torch.uint8 if style.unsigned else torch.int8
     for name, root in chosen.items():
-        scale, zero_point, least, greatest = activation_parameters(ranges[root], style.unsigned, style.symmetric)
-        arguments = (scale, zero_point, least, greatest, dtype)
+        symmetric = style.symmetric or scheme.symmetric
+        arguments = (*activation_parameters(ranges[root], style.unsigned, symmetric), dtype)
         _behind(
             graph,
             nodes[name],
@@ -133,10 +163,23 @@ def insert(
             arguments,
         )
     for index, node in enumerate(layers):
-        _quantize_weight(graph, node, index, style.fold_weights)
+        _quantize_weight(graph, node, index, style.fold_weights, scheme.weights)
+    if style.fences:
+        # Only layers kept in float have a constant weight left.
+        for index, node in enumerate(placement.compute_nodes(graph)):
+            if _between_int8(node):
+                _fence(graph, node, index)
     graph.graph.lint()
     graph.recompile()
     return graph
+
+
+def no_range(tensors: list[str]) -> InputError:
+    """The error of ranges that do not fit the graph."""
+    return InputError(
+        f"no activation range for {len(tensors)} tensors of the graph, such as '{tensors[0]}'",
+        remedy="quantize again: the ranges were made for another network or another version of torch",
+    )
 
 
 def _behind(graph: GraphModule, node: Node, quantize: Any, dequantize: Any, arguments: tuple[Any, ...]) -> None:
@@ -149,29 +192,65 @@ def _behind(graph: GraphModule, node: Node, quantize: Any, dequantize: Any, argu
         reader.replace_input_with(node, second)
 
 
-def _quantize_weight(graph: GraphModule, node: Node, index: int, fold: bool) -> None:
-    """Put the layer's weight behind ``dequantize_per_channel``."""
+def _between_int8(node: Node) -> bool:
+    """Whether a layer reads a dequantized tensor and its result is quantized again."""
+    if "dequantize" not in str(getattr(node.args[0], "target", "")):
+        return False
+    behind = list(node.users)
+    while behind:
+        one = behind.pop()
+        if "quantize_per_tensor" in str(one.target):
+            return True
+        if placement.operator(one) in placement.CLAMPS + placement.MOVES:
+            behind += one.users
+    return False
+
+
+def _fence(graph: GraphModule, node: Node, index: int) -> None:
+    """Let a float layer read next to nothing less its input, with its weight negated: the same result.
+
+    ONNX Runtime and LiteRT's converter take a layer between a dequantize and a quantize node for an INT8 layer
+    whose weight was forgotten, and quantize it. Something must stand between that they neither drop, nor merge into
+    the layer, nor quantize: LiteRT merges factors and quantizes a maximum, ONNX Runtime drops the addition of next
+    to nothing, and both leave this subtraction. Only a zero notices it, and nothing that 8 bits can hold is less.
+    """
+    import torch
+
+    name = f"_negated_{index}"
+    graph.register_buffer(name, -placement.weight_of(graph, node).detach())
+    source: Any = node.args[0]
+    with graph.graph.inserting_before(node):
+        fenced = graph.graph.call_function(torch.ops.aten.rsub.Scalar, (source, _NEXT_TO_NOTHING))
+        weight = graph.graph.get_attr(name)
+    node.args = (fenced, weight, *node.args[2:])
+
+
+def _quantize_weight(graph: GraphModule, node: Node, index: int, fold: bool, granularity: Weights) -> None:
+    """Put the layer's weight behind a dequantize node."""
     import torch
 
     ops = torch.ops.quantized_decomposed
     weight = placement.weight_of(graph, node)
-    scales = weight_scales(weight)
-    zeros = torch.zeros(len(scales), dtype=torch.int64)
+    scales = weight_scales(weight, granularity)
     source: Any = node.args[1]
-    names = {"scales": scales, "zeros": zeros}
+    names: dict[str, torch.Tensor] = {}
     if fold:
         shape = (-1, *([1] * (weight.ndim - 1)))
         names["int8"] = (weight.detach() / scales.view(shape)).round().clamp(-127, 127).to(torch.int8)
+    if granularity == "per_channel":
+        names |= {"scales": scales, "zeros": torch.zeros(len(scales), dtype=torch.int64)}
     for name, value in names.items():
         graph.register_buffer(f"_weight_{index}_{name}", value)
     with graph.graph.inserting_before(node):
         attributes = {name: graph.graph.get_attr(f"_weight_{index}_{name}") for name in names}
-        arguments = (attributes["scales"], attributes["zeros"], 0, -127, 127, torch.int8)
-        if fold:
-            stored = attributes["int8"]
+        if granularity == "per_channel":
+            quantize, dequantize = ops.quantize_per_channel.default, ops.dequantize_per_channel.default
+            arguments: tuple[Any, ...] = (attributes["scales"], attributes["zeros"], 0, -127, 127, torch.int8)
         else:
-            stored = graph.graph.call_function(ops.quantize_per_channel.default, (source, *arguments))
-        restored = graph.graph.call_function(ops.dequantize_per_channel.default, (stored, *arguments))
+            quantize, dequantize = ops.quantize_per_tensor.default, ops.dequantize_per_tensor.default
+            arguments = (scales.item(), 0, -127, 127, torch.int8)
+        stored = attributes["int8"] if fold else graph.graph.call_function(quantize, (source, *arguments))
+        restored = graph.graph.call_function(dequantize, (stored, *arguments))
     node.replace_input_with(source, restored)
     if fold and not source.users:
         graph.graph.erase_node(source)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from edgekit.record import SOURCE, Record
-from edgekit.report import classes, escape, overview, results
+from edgekit.report import classes, escape, overview, results, sensitivity
 from edgekit.report.categories import safety
 from edgekit.report.checklist import rows
 from edgekit.report.figures import Shown, not_measured
@@ -98,6 +98,7 @@ def _context(record: Record, pictures: dict[str, str]) -> dict[str, Any]:
         "gates": _gates(record),
         "passes": passes(record),
         "steps_table": _steps(record),
+        "layers_table": _layers(record),
         "provenance": _provenance(record),
         "safe": escape.Safe,
         "mark": lambda text, wanted: escape.Safe(text if wanted else ""),
@@ -175,6 +176,12 @@ def _steps(record: Record) -> FigureTable:
         for one in found.rows
     ]
     return FigureTable(names, rows, notes.rows())
+
+
+def _layers(record: Record) -> tuple[tuple[str, ...], list[tuple[str, list[str]]], list[str]] | None:
+    """Headings, rows and sentences of the sensitivity analysis; none where no pass made one."""
+    found = sensitivity.analysis(record)
+    return None if found is None else (sensitivity.NAMES, sensitivity.cells(found), sensitivity.notes(found))
 
 
 def _gates(record: Record) -> list[tuple[str, bool, str]]:

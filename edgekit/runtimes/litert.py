@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from edgekit.model import Model
 
 #: TFLite kernels are INT8 in and INT8 out, the last layer's too; the converter folds the weights itself.
-STYLE = Style("litert", fold_weights=False, logits=True)
+STYLE = Style("litert", fold_weights=False, logits=True, fences=True)
 _LAYERS = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "BATCH_MATMUL", "TRANSPOSE_CONV")
 
 

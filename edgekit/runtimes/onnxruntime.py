@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 OPSET = 18
 #: ONNX Runtime fuses Q/DQ around single operators into QLinear kernels, which take and give 8 bits; its x86
 #: kernels want unsigned activations.
-STYLE = Style("onnxruntime", unsigned=True)
+STYLE = Style("onnxruntime", unsigned=True, fences=True)
 _INT8_OPERATORS = {"QLinearConv", "QLinearMatMul", "QGemm", "MatMulInteger", "ConvInteger", "MatMulIntegerToFloat"}
 _FLOAT_OPERATORS = {"Conv", "FusedConv", "Gemm", "MatMul", "FusedMatMul", "FusedGemm", "NhwcFusedConv"}
 

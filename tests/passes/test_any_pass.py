@@ -12,9 +12,19 @@ ADAPTER: TypeAdapter[object] = TypeAdapter(AnyPass)
 
 
 def test_every_kind_builds_its_class() -> None:
-    assert set(by_kind()) == {"finetune", "reparameterize", "fold_batchnorm", "quantize"}
+    assert set(by_kind()) == {
+        "finetune",
+        "distill",
+        "prune",
+        "factorize",
+        "reparameterize",
+        "fold_batchnorm",
+        "quantize",
+        "qat",
+    }
+    needed: dict[str, dict[str, float]] = {"prune": {"macs": 0.5}, "factorize": {"energy": 0.9}}
     for kind, config in by_kind().items():
-        assert type(ADAPTER.validate_python({"kind": kind})) is config
+        assert type(ADAPTER.validate_python({"kind": kind, **needed.get(kind, {})})) is config
 
 
 def test_unknown_kind() -> None:
@@ -30,6 +40,13 @@ def test_unknown_kind() -> None:
         ("reparameterize", "fold_batchnorm"),
         ("fold_batchnorm", "quantize"),
         ("quantize", "quantize"),
+        ("prune", "quantize"),
+        ("prune", "qat"),
+        ("factorize", "quantize"),
+        ("factorize", "qat"),
+        ("reparameterize", "factorize"),
+        ("distill", "qat"),
+        ("qat", "qat"),
     ],
 )
 def test_impossible_orders_have_a_reason(kind: str, before: str) -> None:

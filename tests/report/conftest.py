@@ -129,6 +129,30 @@ def _predictions(labels: tuple[int, ...]) -> list[Predictions]:
     return found
 
 
+def _sensitivity() -> dict[str, Any]:
+    """Twelve layers, of which the last is the worst and stays in float."""
+
+    def figures(kl: float) -> dict[str, float]:
+        shares = dict.fromkeys(("agreement", "accuracy", "balanced_accuracy", "rarest_sensitivity"), 1 - kl)
+        return {"kl": kl, "logit_error": kl / 2, "nll": 0.4 + kl, "ece": 0.03, **shares}
+
+    names = [*(f"stage.{index}" for index in range(11)), "head"]
+    return {
+        "split": "val",
+        "images": 10,
+        "available": 10,
+        "drawn": "all",
+        "rarest_class": CLASSES[-1],
+        "rarest_class_images": 1,
+        "all_float": figures(0.0),
+        "all_int8": figures(0.3),
+        "layers": [
+            {"layer": name, "macs_share": 1 / 12, "kept_float": name == "head", **figures(0.02 * index)}
+            for index, name in enumerate(names)
+        ],
+    }
+
+
 def _stages() -> list[Stage]:
     counts = {"parameters_before": 4_730_000, "parameters_after": 2_080_000}
     counts |= {"macs_before": 1_051_000_000, "macs_after": 274_000_000}
@@ -136,6 +160,7 @@ def _stages() -> list[Stage]:
     calibration = {"split": "train", "images": 128, "seed": 7, "drawn": "uniformly", "ranges": "least error"}
     quantized = {"calibration": calibration, "weights": "INT8, symmetric, per output channel"}
     quantized |= {"activations": "8 bit, per tensor", "layers_kept_float": ["head"]}
+    quantized |= {"sensitivity": _sensitivity()}
     return [
         Stage(name="data", kind="data", seconds=1.0, cached=False),
         Stage(name="pass-0-finetune", kind="finetune", seconds=60.2, cached=True, changes={"history": []}),

@@ -97,6 +97,16 @@ def hostile(record: Record) -> Record:
             return {key: infect(one) for key, one in value.items()}
         return HOSTILE if isinstance(value, str) else value
 
+    def infect_layers(changes: dict[str, Any]) -> dict[str, Any]:
+        if "sensitivity" not in changes:
+            return changes
+        table = infect(changes["sensitivity"])
+        table["layers"] = [{**row, "layer": f"{HOSTILE}{row['layer']}"} for row in table["layers"]]
+        mixed: dict[str, Any] = {"asked": HOSTILE, "verdict": HOSTILE}
+        mixed["forms"] = {HOSTILE: {"kept_float": [HOSTILE]}}
+        mixed["given_back"] = [{"layer": HOSTILE}]
+        return {**changes, "sensitivity": table, "mixed_precision": mixed}
+
     data = {**record.data, "name": HOSTILE, "classes": names, "notes": [HOSTILE], "provenance": {HOSTILE: HOSTILE}}
     return record.model_copy(
         update={
@@ -106,7 +116,9 @@ def hostile(record: Record) -> Record:
             "targets": {HOSTILE: infect(record.targets["cpu"])},
             "warnings": (HOSTILE,),
             "command": HOSTILE,
-            "stages": tuple(s.model_copy(update={"name": HOSTILE}) for s in record.stages),
+            "stages": tuple(
+                s.model_copy(update={"name": HOSTILE, "changes": infect_layers(s.changes)}) for s in record.stages
+            ),
             "gates": tuple(
                 g.model_copy(update={"name": HOSTILE, "explanation": HOSTILE, "artifact": HOSTILE})
                 for g in record.gates
@@ -134,7 +146,7 @@ def test_hostile_text_stays_text(record: Record) -> None:
     assert [heading for heading in headings if "Deployment" not in heading] == [
         *("Summary", "Checklist"),
         *(f"{number}. {section.title}" for number, section in enumerate(rows(record), 1)),
-        *("Classes", "Passes", "Gates", "Provenance"),
+        *("Classes", "Passes", "What INT8 does in each layer", "Gates", "Provenance"),
     ]
     shape = [line.replace(r"\|", "").count("|") for line in text.splitlines() if line.startswith("|")]
     clean = markdown.render(record, {}).splitlines()
@@ -177,6 +189,34 @@ def test_gates_passes_and_hashes_are_listed(record: Record) -> None:
     assert "c0ffee, with uncommitted changes" in text
 
 
+def test_the_ten_most_harmful_layers_are_listed(record: Record) -> None:
+    text = markdown.render(record, {})
+    part = text[text.index("### What INT8 does in each layer") : text.index("## Gates")]
+    names = [line.split(" | ")[0].removeprefix("| ") for line in part.splitlines() if line.startswith("| ")]
+    assert names == ["layer in INT8", "none (all float)", "all", "head", *(f"stage.{i}" for i in range(10, 1, -1))]
+    assert table_row(part, "head")[1] == "0.220"
+    assert table_row(part, "head")[-1] == "float"
+    assert table_row(part, "stage.10")[-1] == "INT8"
+    assert "And 2 more layers, each less harmful; record.json holds all." in part
+    assert "10 of 10 images of the split 'val'" in part
+
+
+def test_what_auto_gave_back_is_told(record: Record) -> None:
+    form = {"kept_float": ["head"], "gates_hold": True, "latency_ratio": 1.042}
+    mixed = {
+        "asked": "auto",
+        "verdict": "the gates hold",
+        "given_back": [{"layer": "head", "macs_share": 0.1, "agreement": 0.97, "accuracy": 0.88, "kl": 0.02}],
+        "forms": {"by harm": form},
+    }
+    last = record.stages[-1]
+    stage = last.model_copy(update={"changes": {**last.changes, "mixed_precision": mixed}})
+    text = markdown.render(record.model_copy(update={"stages": (*record.stages[:-1], stage)}), {})
+    assert "Given back to float: head, 10.0% of the MACs; with it the same class as float 0.970" in text
+    assert "Form 'by harm': float head; the gates hold; latency 1.04 times that of INT8 throughout" in text
+    assert "by the quantizing pass: head; keep_float auto: the gates hold" in text
+
+
 def test_pictures_are_linked_relative_to_the_checklist(record: Record, tmp_path: Path) -> None:
     paths = write(record, tmp_path)
     assert [path.relative_to(tmp_path).as_posix() for path in paths] == [
@@ -184,9 +224,10 @@ def test_pictures_are_linked_relative_to_the_checklist(record: Record, tmp_path:
         "pictures/latency.png",
         "pictures/reliability.png",
         "pictures/size_latency.png",
+        "pictures/sensitivity.png",
     ]
     links = re.findall(r"!\[[^]]+\]\(([^)]+)\)", paths[0].read_text(encoding="utf-8"))
-    assert links == ["pictures/latency.png", "pictures/reliability.png", "pictures/size_latency.png"]
+    assert links == [f"pictures/{name}.png" for name in ("latency", "reliability", "size_latency", "sensitivity")]
     assert not [path for path in tmp_path.rglob("*") if path.name.endswith(".tmp")]
 
 

@@ -9,7 +9,7 @@ from PIL import Image
 
 from edgekit.record import Record
 from edgekit.report import plots
-from edgekit.report.plots import latency, reliability, size_latency, style
+from edgekit.report.plots import latency, reliability, sensitivity, size_latency, style
 from edgekit.report.plots.size_latency import pareto
 
 if TYPE_CHECKING:
@@ -29,12 +29,13 @@ def test_the_same_record_gives_the_same_bytes(record: Record, tmp_path: Path) ->
 def test_a_picture_that_the_record_does_not_allow_is_removed(make: Maker, tmp_path: Path) -> None:
     plots.write(make(), tmp_path)
     written = plots.write(make(untrained=True), tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["latency.png", "size_latency.png"]
-    assert sorted(path.name for path in written.values()) == ["latency.png", "size_latency.png"]
+    names = ["latency.png", "sensitivity.png", "size_latency.png"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == names
+    assert sorted(path.name for path in written.values()) == names
 
 
 def test_nothing_is_drawn_of_a_run_without_figures(record: Record, tmp_path: Path) -> None:
-    bare = record.model_copy(update={"measurements": (), "predictions": ()})
+    bare = record.model_copy(update={"measurements": (), "predictions": (), "stages": ()})
     assert plots.write(bare, tmp_path / "pictures") == {}
     assert not (tmp_path / "pictures").exists()
 
@@ -103,3 +104,25 @@ def test_the_front_holds_what_nothing_else_beats_in_both() -> None:
     points = {"a": (1.0, 5.0), "b": (2.0, 3.0), "c": (3.0, 4.0), "d": (4.0, 1.0), "e": (1.0, 6.0)}
     assert pareto(points) == ["a", "b", "d"]
     assert pareto({}) == []
+
+
+def test_the_worst_layer_is_on_top_and_marked_where_it_stays_in_float(record: Record) -> None:
+    with style.quiet():
+        figure = sensitivity.draw(record)
+    assert figure is not None
+    axis = figure.axes[0]
+    labels = [one.get_text() for one in axis.get_yticklabels()]
+    assert labels == ["head", *(f"stage.{index}" for index in range(10, -1, -1))]
+    bars = axis.patches
+    ends = [one.get_x() + one.get_width() for one in bars]  # type: ignore[attr-defined]
+    assert ends[:2] == pytest.approx([0.22, 0.20])
+    assert [bool(one.get_hatch()) for one in bars] == [True] + [False] * 11
+
+
+@pytest.mark.parametrize("harm", [0.0, None, "much"])
+def test_any_analysis_can_be_drawn(record: Record, tmp_path: Path, harm: object) -> None:
+    rows = [{"layer": "a", "kl": harm}, {"layer": "_$x^{$", "kl": 0.5, "kept_float": True}, "no row"]
+    changes = {"sensitivity": {"layers": rows}}
+    stage = record.stages[-1].model_copy(update={"changes": changes})
+    written = plots.write(record.model_copy(update={"stages": (stage,)}), tmp_path)
+    assert "sensitivity.png" in {path.name for path in written.values()}

@@ -22,7 +22,7 @@ def _with_steps(record: Record, rejected: str | None) -> Record:
     source = next(one for one in record.artifacts if one.name == "source").stages
     number = len(source)
     prune = f"{number}-prune"
-    added = (
+    added: tuple[Stage, ...] = (
         Stage(name=prune, kind="prune", seconds=1.0, cached=False,
               changes={"parameters_after": 1000, "macs_after": 2_000_000}),
         Stage(name=f"prove-{prune}", kind="prove", seconds=1.0, cached=False,

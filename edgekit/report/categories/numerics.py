@@ -78,6 +78,9 @@ def _kept(record: Record, changes: dict[str, Any] | None) -> Shown:
         return not_recorded("the quantizing pass does not list them")
     kept = changes["layers_kept_float"]
     text = f"by the quantizing pass: {words(kept)}"
+    if dig(changes, "mixed_precision", "asked"):
+        text += f"; keep_float {words(changes['mixed_precision']['asked'])}: "
+        text += words(dig(changes, "mixed_precision", "verdict"))
     ran = [line for one in results.exported(record) if one.precision_requested == "int8" and (line := _other(one))]
     return Shown("\n".join([text, *ran]))
 

@@ -1,0 +1,190 @@
+"""Quantization-aware training (QAT): the network learns with the rounding that its INT8 artifacts will do.
+
+It starts from the ranges of post-training quantization (PTQ) and trains weights and ranges through fake
+quantization (Jacob et al. 2018; LSQ, Esser et al. 2020; LSQ+, Bhalgat et al. 2020).
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+
+from pydantic import Field, model_validator
+
+from edgekit.passes.base import Context, Outcome, PassConfig, PassError
+from edgekit.quantization.settings import Calibration
+from edgekit.training.distillation import Distillation
+from edgekit.training.settings import Training
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from torch import nn
+
+    from edgekit.model import Model
+
+#: What a 'quantize' pass before this one has settled; the seed is of the training as well.
+_CALIBRATES = tuple(name for name in Calibration.model_fields if name != "seed")
+
+
+class Qat(Training, Calibration, PassConfig):
+    """Trains the fake-quantized network; what is kept is never worse on validation than PTQ, its start.
+
+    BatchNorm is folded first; what cannot be folded keeps its running statistics. Dropout is off.
+    """
+
+    not_after: ClassVar[dict[str, str]] = {"qat": "the model is trained with quantization already"}
+    quantizes: ClassVar[bool] = True
+    sources: ClassVar[tuple[str, ...]] = (
+        "passes/qat.py",
+        "passes/fold_batchnorm.py",
+        "passes/batchnorm_pairs.py",
+        "quantization",
+        "training",
+        "model.py",
+        "zoo",
+    )
+
+    kind: Literal["qat"] = "qat"
+    epochs: int = Field(default=5, ge=1, le=10_000)
+    learning_rate: float = Field(default=1e-4, gt=0, le=10, description="highest, after the warm-up")
+    seed: int = Field(
+        default=0, ge=0, le=2**31 - 1, description="of the calibration images, the order of images and augmentation"
+    )
+    learn_ranges: bool = Field(
+        default=True, description="also learn the ranges of activations; false: they stay as calibrated"
+    )
+    distillation: Distillation | None = Field(
+        default=None, description="also learn from the logits of the model as it was before quantization"
+    )
+
+    @model_validator(mode="after")
+    def _acts(self) -> Self:
+        if self.freeze != "none":
+            raise ValueError("'freeze' does not go with 'qat': every layer is rounded and learns; leave it out")
+        for name in ("features", "attention", "ranking"):
+            if self.distillation is not None and getattr(self.distillation, name) is not None:
+                raise ValueError(
+                    f"'distillation.{name}' does not go with 'qat', which learns from logits; leave it out"
+                )
+        return self
+
+    def apply(self, model: Model, context: Context) -> Outcome:
+        """Train a copy of ``model``.
+
+        Raises:
+            PassError: the model is quantized already and this pass says how to calibrate; or see ``fit`` and
+                ``post_training.quantize``.
+            InputError: the network cannot be traced for batches.
+        """
+        from edgekit.quantization import post_training, trained
+        from edgekit.quantization.placement import PORTABLE
+        from edgekit.quantization.training_program import FakeQuantized
+        from edgekit.training import distillation
+        from edgekit.training.loop import fit, supervised_only
+
+        float_model, start, changes = self._start(model, context)
+        count = context.data.count("train")
+        batch = -(-count // -(-count // self.batch_size))  # the largest that the loop makes
+        network = FakeQuantized(start, PORTABLE, batch, self.learn_ranges)
+        student = replace(start, network=network)
+        figures = self._validate(network, context)
+        changes["start"] = figures
+        objective, extra = supervised_only, None
+        if self.distillation is not None:
+            objective, extra = distillation.objective(self.distillation, float_model, student)
+        changes |= fit(
+            student, self, context, where=self.kind, objective=objective, extra=extra, layout=_channels_last
+        )
+        if self.score(changes["best"]) > self.score(figures):
+            found = trained.finished(start, network, post_training.draw(self.images, self.seed, context))
+            changes["kept"] = f"epoch {changes['best_epoch']}"
+            changes["ranges_wider_by"] = trained.range_changes(start, found)
+        else:
+            found = start
+            changes["kept"] = "PTQ, the start: no epoch was better on validation"
+        changes["validation"] = _compared(float_model, found, context)
+        return Outcome(found, changes)
+
+    def _start(self, model: Model, context: Context) -> tuple[Model, Model, dict[str, Any]]:
+        """The float model, the quantized one to start from, and what was done to get it."""
+        from edgekit.quantization import post_training
+
+        if model.quantization is None:
+            folded, batchnorm = _fold(model, context)
+            start, changes = post_training.quantize(folded, self, context)
+            return folded, start, {**changes, "method": "QAT", "batchnorm": batchnorm}
+        given = [name for name in _CALIBRATES if getattr(self, name) != type(self).model_fields[name].default]
+        if given:
+            raise PassError(
+                f"the 'quantize' pass before it has calibrated the model, so '{given[0]}' can have no effect here",
+                where=f"{self.kind}.{given[0]}",
+                remedy="set it in 'quantize', or leave that pass out",
+            )
+        frozen = dict.fromkeys(_batchnorms(model.network), "quantized as it is")
+        changes = {"method": "QAT", "starts_from": "quantize", **post_training.described(model)}
+        return replace(model, quantization=None), model, {**changes, "batchnorm": {"folded": [], "frozen": frozen}}
+
+    def _validate(self, network: nn.Module, context: Context) -> dict[str, float]:
+        """The figures of an epoch, of a network that was not trained yet."""
+        import torch
+
+        from edgekit.training import validation
+        from edgekit.training.sampling import class_weights
+
+        data = context.data
+        weights = class_weights(self, data.labels("train"), data.classes, self.kind)
+        loss_of = torch.nn.CrossEntropyLoss(torch.tensor(weights), label_smoothing=self.label_smoothing)
+        return validation.figures(network, data, self, loss_of, torch.device("cpu"))
+
+
+def _fold(model: Model, context: Context) -> tuple[Model, dict[str, Any]]:
+    """``model`` with all BatchNorm folded that can be; the names of those, and why others are left."""
+    from edgekit.passes.fold_batchnorm import FoldBatchnorm
+
+    names = _batchnorms(model.network)
+    if not names:
+        return model, {"folded": [], "frozen": {}}
+    try:
+        outcome = FoldBatchnorm().apply(model, context)
+    except PassError as error:
+        return model, {"folded": [], "frozen": dict.fromkeys(names, error.problem)}
+    return outcome.model, {"folded": outcome.changes["layers"], "frozen": outcome.changes["left"]}
+
+
+def _batchnorms(network: nn.Module) -> list[str]:
+    from torch import nn
+
+    return [name for name, one in network.named_modules() if isinstance(one, nn.modules.batchnorm._BatchNorm)]
+
+
+def _channels_last(network: nn.Module) -> nn.Module:
+    import torch
+
+    return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+
+
+def _compared(float_model: Model, quantized: Model, context: Context) -> dict[str, Any]:
+    """On validation: the float model, the fake-quantized one, and how often they agree."""
+    import numpy as np
+
+    from edgekit import model as models
+    from edgekit.quantization.training_program import logits
+
+    inputs, labels = context.data.inputs("val"), np.asarray(context.data.labels("val"), dtype=np.int64)
+    before, after = models.logits(float_model, inputs), logits(quantized, inputs)
+    return {
+        "float": _accuracy(before, labels),
+        "fake_quantized": _accuracy(after, labels),
+        "argmax_agreement": float((before.argmax(1) == after.argmax(1)).mean()),
+    }
+
+
+def _accuracy(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> dict[str, float]:
+    import numpy as np
+
+    hits = logits.argmax(1) == labels
+    return {
+        "accuracy": float(hits.mean()),
+        "balanced_accuracy": float(np.mean([hits[labels == k].mean() for k in np.unique(labels)])),
+    }

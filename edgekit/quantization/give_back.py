@@ -1,0 +1,117 @@
+"""Search for the layers to give back to float: the fewest, in order of harm, with which the gates hold.
+
+Greedy, as each step's figures can be shown: the most harmful layer goes back first, then the next, until the gates
+hold on validation data. A layer whose return does not help is refused. In the end each layer is tried without
+again, the costliest first, since a later one may have made it needless.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from edgekit.recipe import Gates
+
+#: A return helps when the divergence from float falls by at least this part of what it was.
+HELPS = 0.02
+#: Not more than this share of the multiply-adds goes back: beyond it, it would be a float network.
+MOST = 0.5
+#: Not more layers than these are tried.
+TRIED = 32
+
+Kept = tuple[str, ...]
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What is searched in.
+
+    Attributes:
+        score: figures on validation data with these layers in float, as ``sensitivity.figures`` gives them.
+        accuracy: of the float network on the same images.
+        gates: the recipe's limits.
+        macs_share: share of the multiply-adds by layer, in the network's order.
+    """
+
+    score: Callable[[Kept], Row]
+    accuracy: float
+    gates: Gates
+    macs_share: Mapping[str, float]
+
+    def holds(self, kept: Kept) -> bool:
+        """Whether the gates for INT8 hold on validation data."""
+        row = self.score(kept)
+        if row["agreement"] is None or row["accuracy"] is None:
+            return False
+        # Rounded as in the gate itself, so that 0.85 - 0.84 does not exceed 0.01.
+        drop = round(self.accuracy - row["accuracy"], 12)
+        return bool(row["agreement"] >= self.gates.int8_min_agreement and drop <= self.gates.max_accuracy_drop)
+
+    def kl(self, kept: Kept) -> float:
+        """Divergence from float; infinite where logits are not finite."""
+        found = self.score(kept)["kl"]
+        return float("inf") if found is None else float(found)
+
+    def macs(self, kept: Kept) -> float:
+        """Share of the multiply-adds that run in float."""
+        return sum(self.macs_share[name] for name in kept)
+
+    def ordered(self, names: Sequence[str]) -> Kept:
+        """``names`` in the network's order."""
+        return tuple(name for name in self.macs_share if name in names)
+
+
+@dataclass
+class Found:
+    """Layers in the order in which they were given back, what each brought, and those refused with the reason."""
+
+    layers: list[str] = field(default_factory=list)
+    steps: list[dict[str, Any]] = field(default_factory=list)
+    refused: list[dict[str, str]] = field(default_factory=list)
+
+
+def search(problem: Problem, order: Sequence[str]) -> Found:
+    """Give layers back in ``order`` until the gates hold, or none is left that helps."""
+    found = Found()
+    for name in order[:TRIED]:
+        before = problem.ordered(found.layers)
+        if problem.holds(before):
+            break
+        after = problem.ordered([*found.layers, name])
+        if len(after) == len(problem.macs_share):
+            break
+        if problem.macs(after) > MOST:
+            _refuse(found, name, f"more than {MOST:.0%} of the multiply-adds would run in float")
+        elif not problem.holds(after) and not problem.kl(after) < problem.kl(before) * (1 - HELPS):
+            _refuse(found, name, f"its return lowers the divergence from float by less than {HELPS:.0%}")
+        else:
+            found.layers.append(name)
+            row = problem.score(after)
+            figures = {key: row[key] for key in ("agreement", "accuracy", "kl")}
+            found.steps.append({"layer": name, "macs_share": problem.macs_share[name], **figures})
+    if problem.holds(problem.ordered(found.layers)):
+        for name in sorted(found.layers, key=lambda one: -problem.macs_share[one]):
+            fewer = [one for one in found.layers if one != name]
+            if problem.holds(problem.ordered(fewer)):
+                found.layers = fewer
+                _refuse(found, name, "given back at first; the gates hold without it")
+    return found
+
+
+def orders(table: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Two orders of the layers of a sensitivity table: by harm, and by harm for each multiply-add."""
+    rows = list(table["layers"])
+    harm = np.array([np.inf if row["kl"] is None else row["kl"] for row in rows])
+    # A layer without multiply-adds cannot be; the smallest number only keeps the division defined.
+    cost = np.array([max(row["macs_share"], 1e-12) for row in rows])
+    found = {"by harm": harm, "by harm for each multiply-add": harm / cost}
+    return {how: [rows[i]["layer"] for i in np.argsort(-keys, kind="stable")] for how, keys in found.items()}
+
+
+def _refuse(found: Found, name: str, why: str) -> None:
+    found.refused.append({"layer": name, "why": why})

@@ -1,0 +1,114 @@
+"""Post-training quantization (PTQ): ranges and corrected biases from a few training images."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from edgekit.passes.base import Context
+from edgekit.quantization import calibration, mixed_precision, placement, program
+from edgekit.quantization.biases import round_biases
+from edgekit.quantization.keep_float import resolve
+from edgekit.quantization.partial import copied
+from edgekit.quantization.scheme import Scheme
+from edgekit.quantization.settings import Calibration
+
+if TYPE_CHECKING:
+    import torch
+    from numpy.typing import NDArray
+
+    from edgekit.model import Model
+
+#: More images than these move the means by less than the rounding of a bias.
+_CORRECTED_ON = 16
+
+
+def quantize(model: Model, settings: Calibration, context: Context) -> tuple[Model, dict[str, Any]]:
+    """A quantized copy of ``model``, and what was done.
+
+    Raises:
+        PassError: ``keep_float`` names no layer of the network, or leaves none to quantize.
+        InputError: an activation is not finite.
+    """
+    import torch
+
+    graph = program.float_graph(model)
+    asked = () if settings.keep_float == "auto" else settings.keep_float
+    keep_float = resolve(graph, asked)
+    images = draw(settings.images, settings.seed, context)
+    torch.set_num_threads(context.threads)
+    share = 0.2 if settings.analyses else 1.0
+    spans = calibration.ranges(
+        graph,
+        [image[None] for image in images],
+        lambda done, text: context.progress(done * share, text),
+        settings.scheme,
+    )
+
+    @functools.cache
+    def correct(kept: tuple[str, ...]) -> dict[str, NDArray[np.float32]]:
+        if not settings.bias_correction:
+            return {}
+        return calibration.correct_biases(copied(graph), spans, kept, images[:_CORRECTED_ON], settings.scheme)
+
+    def build(kept: tuple[str, ...]) -> Model:
+        made = model.copy()
+        state = dict(made.network.named_parameters())
+        for name, delta in correct(kept).items():
+            state[f"{name}.bias"].data += torch.from_numpy(delta)
+        used = set(placement.tensors(graph, placement.EVERYTHING, kept).values())
+        quantization = {
+            "ranges": {name: list(span) for name, span in spans.items() if name in used},
+            "keep_float": list(kept),
+            "weights": settings.weights,
+            "activations": settings.activations,
+            "calibration": {
+                "split": "train",
+                "images": len(images),
+                "seed": settings.seed,
+                "drawn": "uniformly without replacement",
+                "ranges": "least squared error over a histogram, per tensor",
+            },
+        }
+        quantized = replace(made, quantization=quantization)
+        round_biases(quantized, graph)
+        return quantized
+
+    changes: dict[str, Any] = {}
+    if settings.analyses:
+        later = replace(context, progress=lambda done, text: context.progress(share + done * (1 - share), text))
+        form = mixed_precision.Forms(model, spans, settings.scheme, build)
+        few = images[:_CORRECTED_ON] if settings.bias_correction else None
+        keep_float, changes = mixed_precision.examine(form, settings, keep_float, few, later)
+    quantized = build(keep_float)
+    return quantized, {
+        "method": "PTQ",
+        **described(quantized),
+        "biases_corrected": len(correct(keep_float)),
+        **changes,
+    }
+
+
+def described(model: Model) -> dict[str, Any]:
+    """How a quantized model is quantized, in the words of a report."""
+    quantization = model.quantization or {}
+    kept = quantization["keep_float"]
+    layers = placement.compute_nodes(program.float_graph(model), tuple(kept))
+    return {
+        "calibration": quantization.get("calibration"),
+        **Scheme.of(quantization).described(),
+        "layers_quantized": len(layers),
+        "layers_kept_float": list(kept),
+    }
+
+
+def draw(count: int, seed: int, context: Context) -> torch.Tensor:
+    """Up to ``count`` training inputs ``float32[n, C, H, W]``, drawn uniformly."""
+    import torch
+
+    available = context.data.count("train")
+    drawn = np.random.default_rng(seed).choice(available, min(count, available), replace=False)
+    return torch.from_numpy(context.data.inputs("train", np.sort(drawn)))
