@@ -247,14 +247,14 @@ def spread(count: int, wanted: int) -> NDArray[np.int64]:
 
 
 def logits_of(model: Model, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Logits of a float model, or of the Q/DQ program of a quantized one."""
-    from edgekit.model import logits
-
+    """Logits of a float model, or of the fake-quantized network of a quantized one."""
     if model.quantization is None:
-        return logits(model, inputs)
-    from edgekit.quantization import placement, program
+        from edgekit.model import logits
 
-    return program.run(program.quantized_program(model, placement.PORTABLE), inputs)
+        return logits(model, inputs)
+    from edgekit.quantization import training_program
+
+    return training_program.logits(model, inputs)
 
 
 def _module_sha256(module: str | None) -> str | None:

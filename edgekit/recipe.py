@@ -164,6 +164,9 @@ class Candidate(Frozen):
                     raise ValueError(
                         f"passes[{index}]: '{one.kind}' cannot come after '{before}': {one.not_after[before]}"
                     )
+            conflict = one.conflict(kinds[:index])
+            if conflict is not None:
+                raise ValueError(f"passes[{index}]: {conflict}")
         if "distill" in kinds and self.teacher is None:
             raise ValueError(
                 f"passes[{kinds.index('distill')}]: 'distill' needs a 'teacher', with its 'model' (and 'passes' to "

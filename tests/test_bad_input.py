@@ -158,6 +158,11 @@ def data(**changes: Any) -> None:
             "  - {kind: factorize, macs: 0.5}\n  - kind: reparameterize",
             "passes[1]: 'reparameterize' cannot come after 'factorize'",
         ),
+        (
+            "  - kind: fold_batchnorm",
+            "  - kind: quantize\n  - {kind: qat, weights: per_tensor}",
+            "passes[1]: the 'quantize' pass before it calibrates the model, so 'weights' can have no effect here",
+        ),
         ("kind: fold_batchnorm", "kind: distill", "passes[0]: 'distill' needs a 'teacher'"),
         ("schema_version: 1", "schema_version: 2", "r.yaml:1: schema_version: '2' is not allowed. Allowed: 1"),
         ("schema_version: 1\n", "", "schema_version: this key is required"),

@@ -84,7 +84,11 @@ def test_study_names_an_architecture_once(tmp_path: Path) -> None:
             "resnet10t, untrained: true, weights: {path: a.pth}}",
             "r.yaml:7: model: 'untrained' and 'weights'",
         ),
-        ("  - kind: finetune\n", "", "the model has no weights: give 'model.weights', put a 'finetune' or 'distill' pass first"),
+        (
+            "  - kind: finetune\n",
+            "",
+            "the model has no weights: give 'model.weights', put a 'finetune' or 'distill' pass first",
+        ),
         (
             "  - kind: finetune\n  - kind: quantize\n",
             "  - kind: quantize\n  - kind: finetune\n",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
@@ -86,6 +86,10 @@ class PassConfig(Frozen):
     quantizes: ClassVar[bool] = False
     keeps_outputs: ClassVar[bool] = False
     sources: ClassVar[tuple[str, ...]] = ()
+
+    def conflict(self, before: Sequence[str]) -> str | None:
+        """Why its settings make no sense after passes of the kinds ``before``; none where they do."""
+        return None
 
     def needs(self) -> tuple[Need, ...]:
         """What its result depends on besides the model, the data and its own settings.

@@ -6,6 +6,7 @@ quantization (Jacob et al. 2018; LSQ, Esser et al. 2020; LSQ+, Bhalgat et al. 20
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
@@ -40,6 +41,8 @@ class Qat(Training, Calibration, PassConfig):
         "passes/fold_batchnorm.py",
         "passes/batchnorm_pairs.py",
         "quantization",
+        "evaluate",
+        "measure/trial.py",
         "training",
         "model.py",
         "zoo",
@@ -69,12 +72,21 @@ class Qat(Training, Calibration, PassConfig):
                 )
         return self
 
+    def conflict(self, before: Sequence[str]) -> str | None:
+        """See ``PassConfig``: what a 'quantize' pass has settled cannot be asked for again."""
+        again = [name for name in _CALIBRATES if name in self.model_fields_set]
+        if "quantize" not in before or not again:
+            return None
+        return (
+            f"the 'quantize' pass before it calibrates the model, so '{again[0]}' can have no effect here; "
+            "set it in 'quantize', or leave that pass out"
+        )
+
     def apply(self, model: Model, context: Context) -> Outcome:
         """Train a copy of ``model``.
 
         Raises:
-            PassError: the model is quantized already and this pass says how to calibrate; or see ``fit`` and
-                ``post_training.quantize``.
+            PassError: see ``fit`` and ``post_training.quantize``.
             InputError: the network cannot be traced for batches.
         """
         from edgekit.quantization import post_training, trained
@@ -114,13 +126,6 @@ class Qat(Training, Calibration, PassConfig):
             folded, batchnorm = _fold(model, context)
             start, changes = post_training.quantize(folded, self, context)
             return folded, start, {**changes, "method": "QAT", "batchnorm": batchnorm}
-        given = [name for name in _CALIBRATES if getattr(self, name) != type(self).model_fields[name].default]
-        if given:
-            raise PassError(
-                f"the 'quantize' pass before it has calibrated the model, so '{given[0]}' can have no effect here",
-                where=f"{self.kind}.{given[0]}",
-                remedy="set it in 'quantize', or leave that pass out",
-            )
         frozen = dict.fromkeys(_batchnorms(model.network), "quantized as it is")
         changes = {"method": "QAT", "starts_from": "quantize", **post_training.described(model)}
         return replace(model, quantization=None), model, {**changes, "batchnorm": {"folded": [], "frozen": frozen}}

@@ -110,9 +110,13 @@ def logits(
     The same as ``program.run`` of the quantized program up to rounding, and faster.
 
     Raises:
-        InputError: see ``FakeQuantized``; or a logit is not finite.
+        InputError: the model is not quantized, its ranges do not fit its graph, or a logit is not finite.
     """
-    network = FakeQuantized(model, style, max(1, min(batch, len(inputs))))
+    try:
+        network = FakeQuantized(model, style, max(1, min(batch, len(inputs))))
+    except InputError:
+        # Few networks are traced otherwise for a batch; what else is wrong shows again here.
+        network, batch = FakeQuantized(model, style, 1), 1
     return models.logits(replace(model, network=network), inputs, batch)
 
 

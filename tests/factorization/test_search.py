@@ -106,7 +106,9 @@ def test_latency_budget_that_is_kept_already(model: Model) -> None:
 
 def test_latency_needs_a_known_target_that_can_be_measured(model: Model) -> None:
     config = Factorize.model_validate({"latency": {"target": "cpuu", "factor": 0.5}})
-    with pytest.raises(PassError, match=r"'cpuu' is no target of the recipe, did you mean 'cpu'.*the recipe's targets: cpu"):
+    with pytest.raises(
+        PassError, match=r"'cpuu' is no target of the recipe, did you mean 'cpu'.*the recipe's targets: cpu"
+    ):
         config.apply(model, context(Clock(0.0)))
     config = Factorize.model_validate({"latency": {"target": "cpu", "factor": 0.5}})
     with pytest.raises(PassError, match=r"outside of a pipeline.*give 'macs'"):

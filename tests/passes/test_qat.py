@@ -15,7 +15,7 @@ from torch import nn
 from edgekit import runtimes
 from edgekit.data.prepared import Prepared
 from edgekit.model import Model, logits
-from edgekit.passes import Context, PassError, Qat, Quantize, by_kind
+from edgekit.passes import Context, Qat, Quantize, by_kind
 from edgekit.quantization import placement, program
 from edgekit.quantization.training_program import logits as fake_quantized
 from edgekit.target import RuntimeName, Target
@@ -119,8 +119,14 @@ def test_takes_over_from_quantize(small: Model, prepared: Prepared) -> None:
     assert outcome.model.quantization == alone.model.quantization
     assert outcome.changes["starts_from"] == "quantize"
     assert outcome.changes["calibration"]["images"] == 16
-    with pytest.raises(PassError, match=r"qat.weights.*'weights' can have no effect here.*set it in 'quantize'"):
-        Qat(**fast, weights="per_tensor").apply(before, Context(prepared))
+
+
+def test_settings_of_calibration_after_quantize_have_no_effect() -> None:
+    said = Qat(weights="per_tensor").conflict(["fold_batchnorm", "quantize"])
+    assert said is not None
+    assert "'weights' can have no effect here; set it in 'quantize'" in said
+    assert Qat(weights="per_tensor").conflict(["fold_batchnorm"]) is None
+    assert Qat(epochs=3, seed=1).conflict(["quantize"]) is None
 
 
 def test_ranges_stay_where_they_are_not_learned(small: Model, prepared: Prepared) -> None:
