@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from edgekit.record import SOURCE, Record
-from edgekit.report import classes, escape, overview, results, sensitivity
+from edgekit.report import classes, cross_validation, escape, overview, results, sensitivity
 from edgekit.report.categories import safety
 from edgekit.report.checklist import rows
 from edgekit.report.figures import Shown, not_measured
@@ -98,6 +98,8 @@ def _context(record: Record, pictures: dict[str, str]) -> dict[str, Any]:
         "gates": _gates(record),
         "passes": passes(record),
         "steps_table": _steps(record),
+        "folds": cross_validation.cross_validation(record),
+        "fold_names": cross_validation.NAMES,
         "layers_table": _layers(record),
         "provenance": _provenance(record),
         "safe": escape.Safe,
