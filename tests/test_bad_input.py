@@ -7,6 +7,7 @@ import io
 import json
 import os
 import pickle
+import re
 import sys
 import zipfile
 from collections.abc import Callable
@@ -484,6 +485,41 @@ def test_malformed_checkpoint(edgekit: Run, what: str, expected: str) -> None:
     assert "a.pth: " in said
     assert expected in said
     assert not Path("executed").exists()
+
+
+def test_teacher_of_other_classes(edgekit: Run) -> None:
+    data()
+    checkpoint("classes")
+    teacher = f"teacher:\n  {TRAINED.replace(chr(10), chr(10) + '  ').rstrip()}\n"
+    student = (UNTRAINED, f"{teacher}model: {{architecture: resnet10t}}\n")
+    code, said = edgekit("compress", recipe(student, ("kind: fold_batchnorm", "kind: distill")))
+    assert code == 2
+    assert "a.pth: " in said
+    assert "the checkpoint has 3 classes, the recipe 2" in said
+
+
+@pytest.mark.parametrize(
+    ("one", "expected"),
+    [
+        ("{kind: prune, macs: 0.5, exclude: [layer9]}", "passes[0]: prune.exclude: .*'layer9'.*layer4"),
+        (
+            "{kind: prune, macs: 0.001}",
+            "passes[0]: prune.macs: 0.001 of the multiply-adds cannot be reached.*keeps 0.",
+        ),
+        ("{kind: factorize, macs: 0.5, exclude: [layer9]}", "passes[0]: factorize.exclude: .*'layer9'.*layer4"),
+        (
+            "{kind: factorize, macs: 0.001}",
+            "passes[0]: factorize.macs: 0.001 of the MACs cannot be reached.*are left",
+        ),
+    ],
+)
+def test_pass_that_cannot_do_what_is_asked(edgekit: Run, one: str, expected: str) -> None:
+    data()
+    code, said = edgekit("compress", recipe(("kind: fold_batchnorm", one)))
+    assert code == 2
+    assert re.search(expected.replace("[0]", r"\[0\]"), said), said
+    # What was finished before the error stays for the next run.
+    assert {path.name.split("-")[0] for path in Path("runs/tiny/stages").iterdir()} == {"data", "model"}
 
 
 @pytest.mark.parametrize(

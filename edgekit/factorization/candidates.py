@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from edgekit.factorization.factors import Method, method_of
 from edgekit.factorization.replaceable import example, irreplaceable
-from edgekit.passes.base import PassError
+from edgekit.passes import layer_names
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -48,7 +47,7 @@ def survey(model: Model, exclude: tuple[str, ...]) -> tuple[list[Candidate], dic
 
     network = model.network
     layers = {name: one for name, one in network.named_modules() if isinstance(one, _kinds())}
-    excluded = _excluded(exclude, list(layers))
+    excluded = layer_names.named(network, exclude, "factorize.exclude")
     heads = classifier.names(network, model.num_classes)
     runs = _watch(network, layers, model.input_size)
     shared = _shared(network, layers)
@@ -94,22 +93,6 @@ def _kinds() -> tuple[type[nn.Module], ...]:
     from torch.nn.modules.conv import _ConvNd
 
     return (nn.Linear, _ConvNd)
-
-
-def _excluded(exclude: tuple[str, ...], layers: list[str]) -> set[str]:
-    chosen: set[str] = set()
-    for wanted in exclude:
-        held = {name for name in layers if name == wanted or name.startswith(f"{wanted}.")}
-        if not held:
-            near = difflib.get_close_matches(wanted, layers, n=3)
-            raise PassError(
-                f"exclude names '{wanted}', which is no convolution or linear layer of this network, nor a module "
-                "that holds one",
-                where="factorize.exclude",
-                remedy=f"nearest: {', '.join(near or layers[:3])}",
-            )
-        chosen |= held
-    return chosen
 
 
 def _watch(network: nn.Module, layers: dict[str, Any], input_size: tuple[int, int, int]) -> dict[str, _Run]:

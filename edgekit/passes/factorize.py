@@ -38,6 +38,7 @@ class Factorize(StructuralPass):
     sources: ClassVar[tuple[str, ...]] = (
         "passes/factorize.py",
         "passes/latency_budget.py",
+        "passes/layer_names.py",
         "passes/structural.py",
         "factorization",
         "training",

@@ -37,6 +37,7 @@ class Prune(StructuralPass):
     sources: ClassVar[tuple[str, ...]] = (
         "passes/prune.py",
         "passes/latency_budget.py",
+        "passes/layer_names.py",
         "pruning",
         "training",
         "passes/structural.py",

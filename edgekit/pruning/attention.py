@@ -28,7 +28,7 @@ def inner_layers(network: nn.Module) -> frozenset[str]:
 
     Their channels are read by head and by position, through reshapes that Torch-Pruning can take hours to follow.
     """
-    from edgekit.pruning.layers import weighted
+    from edgekit.passes.layer_names import weighted
 
     known = joint_projections(network)
     found = set()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from edgekit.passes.base import Context, Outcome, PassError
+from edgekit.passes.layer_names import named
 from edgekit.pruning import layers, n_to_m
 from edgekit.zoo import classifier
 
@@ -17,7 +18,7 @@ def apply(config: Prune, model: Model, context: Context) -> Outcome:
     """See ``passes.prune.Prune.apply``. The first layers (with ``keep_first``) and the classifier stay dense."""
     assert config.unstructured is not None  # the caller's choice
     keep, of = n_to_m.parse(config.unstructured)
-    skip = layers.named(model.network, config.exclude, "prune.exclude")
+    skip = named(model.network, config.exclude, "prune.exclude")
     skip |= frozenset(classifier.names(model.network, model.num_classes))
     if config.keep_first:
         skip |= layers.takes_image(model.network, model.input_size)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgekit import counts
 from edgekit.passes.base import Context, Outcome, PassError
+from edgekit.passes.layer_names import named
 from edgekit.pruning import allocation, budget, check, choice, goal, layers, shapes
 from edgekit.pruning.allocation import Rules
 from edgekit.pruning.merging import check_merging
@@ -26,7 +27,7 @@ _ROUND_TO = 8
 def apply(config: Prune, model: Model, context: Context) -> Outcome:
     """See ``passes.prune.Prune.apply``."""
     rules = Rules(config.scope, _round_to(config, context), config.max_ratio)
-    kept_layers = layers.named(model.network, config.exclude, "prune.exclude")
+    kept_layers = named(model.network, config.exclude, "prune.exclude")
     if config.keep_first:
         kept_layers |= layers.takes_image(model.network, model.input_size)
     found = choice.choose(config, model, context, rules, kept_layers)

@@ -208,7 +208,7 @@ def test_layers_that_do_not_pay_are_left(prepared: Prepared) -> None:
 def test_exclude(prepared: Prepared) -> None:
     outcome = Factorize(ratio=0.7, exclude=("dilated", "hidden")).apply(low_rank(), Context(prepared))
     assert set(outcome.changes["layers"]) == {"spatial", "point"}
-    with pytest.raises(PassError, match=r"factorize\.exclude: exclude names 'dilatedd'.*nearest: dilated"):
+    with pytest.raises(PassError, match=r"factorize\.exclude: 'dilatedd' is no layer.*nearest: dilated"):
         Factorize(ratio=0.7, exclude=("dilatedd",)).apply(low_rank(), Context(prepared))
 
 
