@@ -108,7 +108,7 @@ class Qat(Training, Calibration, PassConfig):
         changes |= fit(
             student, self, context, where=self.kind, objective=objective, extra=extra, layout=_channels_last
         )
-        if self.score(changes["best"]) > self.score(figures):
+        if self._better(changes["best"], figures):
             found = trained.finished(start, network, post_training.draw(self.images, self.seed, context))
             changes["kept"] = f"epoch {changes['best_epoch']}"
             changes["ranges_wider_by"] = trained.range_changes(start, found)
@@ -117,6 +117,17 @@ class Qat(Training, Calibration, PassConfig):
             changes["kept"] = "PTQ, the start: no epoch was better on validation"
         changes["validation"] = _compared(float_model, found, context)
         return Outcome(found, changes)
+
+    def _better(self, epoch: dict[str, float], start: dict[str, float]) -> bool:
+        """Whether an epoch is to be kept instead of the start.
+
+        At equal figures a lower loss alone does not do: two networks that each give one class for every image have
+        the same balanced accuracy, and the start may name the more frequent one.
+        """
+        (figure, loss), (figure_before, loss_before) = self.score(epoch), self.score(start)
+        if figure != figure_before:
+            return figure > figure_before
+        return loss > loss_before and epoch["validation_accuracy"] >= start["validation_accuracy"]
 
     def _start(self, model: Model, context: Context) -> tuple[Model, Model, dict[str, Any]]:
         """The float model, the quantized one to start from, and what was done to get it."""

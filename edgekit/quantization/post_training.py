@@ -11,6 +11,7 @@ import numpy as np
 from edgekit.passes.base import Context
 from edgekit.quantization import calibration, mixed_precision, placement, program
 from edgekit.quantization.biases import round_biases
+from edgekit.quantization.equalization import equalize
 from edgekit.quantization.keep_float import resolve
 from edgekit.quantization.partial import copied
 from edgekit.quantization.scheme import Scheme
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
     from edgekit.model import Model
 
-#: More images than these move the means by less than the rounding of a bias.
+#: More images than these move the means by less than the rounding of a bias. Equalization is checked on as many.
 _CORRECTED_ON = 16
 
 
@@ -30,16 +31,19 @@ def quantize(model: Model, settings: Calibration, context: Context) -> tuple[Mod
     """A quantized copy of ``model``, and what was done.
 
     Raises:
-        PassError: ``keep_float`` names no layer of the network, or leaves none to quantize.
+        PassError: ``keep_float`` names no layer of the network, or leaves none to quantize; or see ``equalize``.
         InputError: an activation is not finite.
     """
     import torch
 
+    images = draw(settings.images, settings.seed, context)
+    torch.set_num_threads(context.threads)
+    changes: dict[str, Any] = {}
+    if settings.equalizes:
+        model, changes = equalize(model, images[:_CORRECTED_ON])
     graph = program.float_graph(model)
     asked = () if settings.keep_float == "auto" else settings.keep_float
     keep_float = resolve(graph, asked)
-    images = draw(settings.images, settings.seed, context)
-    torch.set_num_threads(context.threads)
     share = 0.2 if settings.analyses else 1.0
     spans = calibration.ranges(
         graph,
@@ -77,12 +81,12 @@ def quantize(model: Model, settings: Calibration, context: Context) -> tuple[Mod
         round_biases(quantized, graph)
         return quantized
 
-    changes: dict[str, Any] = {}
     if settings.analyses:
         later = replace(context, progress=lambda done, text: context.progress(share + done * (1 - share), text))
         form = mixed_precision.Forms(model, spans, settings.scheme, build)
         few = images[:_CORRECTED_ON] if settings.bias_correction else None
-        keep_float, changes = mixed_precision.examine(form, settings, keep_float, few, later)
+        keep_float, analysed = mixed_precision.examine(form, settings, keep_float, few, later)
+        changes |= analysed
     quantized = build(keep_float)
     return quantized, {
         "method": "PTQ",

@@ -32,6 +32,11 @@ class Calibration(Frozen):
     )
     bias_correction: bool = Field(default=True, description="keep each channel's mean as it was in float")
     weights: Weights = Field(default="per_channel", description="one scale an output channel, or one a layer")
+    equalize: bool | None = Field(
+        default=None,
+        description="make the channels of a layer alike in size first, which leaves the float network's results as "
+        "they are; by default with weights: per_tensor only",
+    )
     activations: Activations = Field(
         default="asymmetric", description="symmetric: zero point 0, for targets that take nothing else"
     )
@@ -55,6 +60,11 @@ class Calibration(Frozen):
     def analyses(self) -> bool:
         """Whether the sensitivity of the layers is analysed."""
         return self.keep_float == "auto" or bool(self.sensitivity)
+
+    @property
+    def equalizes(self) -> bool:
+        """Whether the weights of neighbouring layers are equalized."""
+        return self.weights == "per_tensor" if self.equalize is None else self.equalize
 
     def needs(self) -> tuple[Need, ...]:
         """See ``PassConfig``: ``auto`` asks the gates, and measures on the targets."""

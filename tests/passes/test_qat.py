@@ -233,3 +233,28 @@ def test_what_may_not_follow(kind: str) -> None:
 def test_impossible_settings(values: dict[str, object], message: str) -> None:
     with pytest.raises(ValidationError, match=message):
         Qat.model_validate(values)
+
+
+@pytest.mark.parametrize(
+    ("figure", "loss", "accuracy", "better"),
+    [
+        (0.5, 9.0, 0.1, True),
+        (0.3, 1.0, 0.9, False),
+        (1 / 3, 1.0, 0.85, True),
+        (1 / 3, 1.0, 0.075, False),  # another constant class
+        (1 / 3, 3.0, 0.9, False),
+        (float("nan"), 1.0, 0.9, False),
+    ],
+)
+def test_an_epoch_of_the_same_figure_needs_a_lower_loss_and_no_lower_accuracy(
+    figure: float, loss: float, accuracy: float, better: bool
+) -> None:
+    def figures(figure: float, loss: float, accuracy: float) -> dict[str, float]:
+        return {
+            "validation_balanced_accuracy": figure,
+            "validation_loss": loss,
+            "validation_accuracy": accuracy,
+        }
+
+    start = figures(1 / 3, 2.0, 0.85)
+    assert Qat()._better(figures(figure, loss, accuracy), start) is better
