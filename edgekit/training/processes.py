@@ -146,6 +146,8 @@ def _quiet_launch() -> Iterator[None]:
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*multi-threaded, use of fork.*")
+            # A converter may have imported JAX before; the forked processes do not use it.
+            warnings.filterwarnings("ignore", message="os.fork.. was called")
             yield
     finally:
         logger.setLevel(level)
