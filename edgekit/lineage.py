@@ -6,7 +6,7 @@ it on the recipe's targets; where it must be faster and is not, the model before
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from edgekit import evaluate, store
 from edgekit.data.prepared import Prepared
+from edgekit.measure.trial import merged
 from edgekit.passes.base import Context, PassConfig, PassError
 from edgekit.passes.structural import StructuralPass
 from edgekit.progress import Update
@@ -24,7 +25,7 @@ from edgekit.recipe import ModelConfig, Recipe
 from edgekit.runtimes import support
 from edgekit.stages import Stages
 from edgekit.store import Finished
-from edgekit.target import Target
+from edgekit.target import Precision, Target
 from edgekit.training.settings import Training
 from edgekit.variant import Made
 
@@ -100,9 +101,10 @@ class Modelling:
         leading = True
         for index, config in enumerate(self._recipe.passes):
             name = f"{index + 1}-{config.kind}"
-            before, made = made, self._pass(name, f"passes[{index}]", config, made, teacher)
+            later = _merging(self._recipe.passes[index + 1 :])
+            before, made = made, self._pass(name, f"passes[{index}]", config, made, teacher, later)
             if isinstance(config, StructuralPass) and (config.saves_compute or config.require_speedup):
-                proven = self._proof.run(name, config, before, made)
+                proven = self._proof.run(name, config, before, made, later)
                 line.warnings += proven.warnings
                 if proven.rejected:
                     made = before
@@ -163,7 +165,15 @@ class Modelling:
 
         return Made(self._stages.run(name, name, key, build), self._module)
 
-    def _pass(self, name: str, where: str, config: PassConfig, before: Made, teacher: Made | None) -> Made:
+    def _pass(
+        self,
+        name: str,
+        where: str,
+        config: PassConfig,
+        before: Made,
+        teacher: Made | None,
+        later: Sequence[PassConfig] = (),
+    ) -> Made:
         compared = self._recipe.evaluation.parity_images
         kind = name.split("-")[-1] if not name.startswith("teacher") else "teacher"
         key = {
@@ -175,14 +185,14 @@ class Modelling:
             "versions": store.versions(
                 "torch", "torchvision", "timm", "lightning-fabric", "torch-pruning", "scikit-learn"
             ),
-            **self._needed(config, teacher),
+            **self._needed(config, teacher, later),
         }
 
         def work(folder: Path, update: Update) -> dict[str, Any]:
             from edgekit import counts
 
             try:
-                outcome = config.apply(before.model, self._context(update, teacher))
+                outcome = config.apply(before.model, self._context(update, teacher, later))
             except PassError as error:
                 raise PassError(
                     error.problem, where=f"{where}: {error.where or kind}", remedy=error.remedy
@@ -217,28 +227,41 @@ class Modelling:
 
         return Made(self._stages.run(name, kind, key, work), self._module)
 
-    def _needed(self, config: PassConfig, teacher: Made | None) -> dict[str, Any]:
+    def _needed(self, config: PassConfig, teacher: Made | None, later: Sequence[PassConfig]) -> dict[str, Any]:
         """The part of the context that determines the result of ``config``, for the key of its stage."""
         from edgekit import measure
 
         values: dict[str, Callable[[], Any]] = {
             "targets": lambda: {name: one.model_dump(mode="json") for name, one in self._targets.items()},
             "gates": lambda: self._recipe.gates.model_dump(mode="json"),
-            "machine": lambda: measure.fingerprint(measure.describe()),
+            "machine": lambda: [
+                measure.fingerprint(measure.describe()),
+                [one.model_dump(mode="json") for one in later],
+            ],
             "teacher": lambda: teacher.stage.key if teacher else None,
         }
         return {name: values[name]() for name in config.needs()}
 
-    def _context(self, update: Update, teacher: Made | None) -> Context:
+    def _context(self, update: Update, teacher: Made | None, later: Sequence[PassConfig]) -> Context:
+        def trial(
+            models: Mapping[str, Model], target: Target, precision: Precision
+        ) -> dict[str, list[list[float]]]:
+            return self._proof.trials({name: merged(one, later) for name, one in models.items()}, target, precision)
+
         return Context(
             data=self._prepared,
             progress=update,
             threads=support.threads(0),
             targets=self._targets,
             gates=self._recipe.gates,
-            trial=self._proof.trials,
+            trial=trial,
             teacher=teacher.model if teacher else None,
         )
+
+
+def _merging(passes: Sequence[PassConfig]) -> tuple[PassConfig, ...]:
+    """The passes that will merge layers before export, and leave the results as they are."""
+    return tuple(one for one in passes if one.keeps_outputs)
 
 
 def spread(count: int, wanted: int) -> NDArray[np.int64]:

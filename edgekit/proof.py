@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,8 @@ from edgekit.progress import Update
 
 if TYPE_CHECKING:
     from edgekit.data.prepared import Prepared
+    from edgekit.model import Model
+    from edgekit.passes.base import PassConfig
     from edgekit.passes.structural import StructuralPass
     from edgekit.stages import Stages
     from edgekit.target import Target
@@ -54,22 +57,33 @@ class Proof:
         self._prepared = prepared
         self.trials = trial.Trials(lambda: prepared.inputs("val", self._images))
 
-    def run(self, name: str, config: StructuralPass, before: Made, after: Made) -> Proven:
-        """Measure the pass ``name`` on every target that runs here, and decide by its ``require_speedup``."""
+    def run(
+        self, name: str, config: StructuralPass, before: Made, after: Made, later: Sequence[PassConfig]
+    ) -> Proven:
+        """Measure the pass ``name`` on every target that runs here, and decide by its ``require_speedup``.
+
+        Args:
+            name: of the pass.
+            config: the pass.
+            before, after: the models.
+            later: what still merges layers before export; both models are measured merged so, as they would ship.
+        """
         key = {
             "before": before.stage.key,
             "after": after.stage.key,
             "required": config.require_speedup,
+            "later": [one.model_dump(mode="json") for one in later],
             "targets": {one: target.model_dump(mode="json") for one, target in self._targets.items()},
             "machine": measure.fingerprint(measure.describe()),
-            "code": store.code_sha256("proof.py", "measure", "runtimes"),
+            "code": store.code_sha256("proof.py", "measure", "runtimes", "passes"),
         }
 
         def work(folder: Path, update: Update) -> dict[str, Any]:
             rows: dict[str, Any] = {}
+            models = {"before": trial.merged(before.model, later), "after": trial.merged(after.model, later)}
             for index, (target_name, target) in enumerate(self._targets.items()):
                 update(index / len(self._targets), target_name)
-                rows[target_name] = self._measured(target, before, after)
+                rows[target_name] = self._measured(target, models)
             rejected = _decide(rows, config.require_speedup)
             changes = {"pass": name, "latency": rows, "required": config.require_speedup, "rejected": rejected}
             return {"changes": changes, "note": rejected or _summary(rows)}
@@ -84,13 +98,13 @@ class Proof:
             ]
         return Proven(result["rejected"], tuple(warnings))
 
-    def _measured(self, target: Target, before: Made, after: Made) -> dict[str, Any]:
+    def _measured(self, target: Target, models: dict[str, Model]) -> dict[str, Any]:
         runtime = runtimes.get(target.runtime)
         lacks = runtime.cannot_export(target) or runtime.cannot_run(target)
         precision = trial.float_precision(target)
         if lacks or precision is None:
             return {"not_measured": lacks or "the target allows no floating-point precision"}
-        samples = self.trials({"before": before.model, "after": after.model}, target, precision)
+        samples = self.trials(models, target, precision)
         ratio, low, high = speedup(samples["before"], samples["after"])
         return {
             "precision": precision,

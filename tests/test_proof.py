@@ -46,7 +46,7 @@ def prove(tmp_path: Path, required: float | None, after_ms: float, names: tuple[
 
     proof.trials = replay  # type: ignore[assignment]
     try:
-        return proof.run("2-prune", StructuralPass(require_speedup=required), made("a"), made("b")), stages
+        return proof.run("2-prune", StructuralPass(require_speedup=required), made("a"), made("b"), ()), stages
     finally:
         stages.kept.close()
 

@@ -5,10 +5,11 @@ The protocol is shorter than the recipe's: it decides between models, and the re
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +19,9 @@ from edgekit.errors import MissingError
 from edgekit.measure.latency import Job, run_once
 
 if TYPE_CHECKING:
+    from edgekit.data.prepared import Prepared
     from edgekit.model import Model
+    from edgekit.passes.base import PassConfig
     from edgekit.target import Precision, Target
 
 PROCESSES = 3
@@ -60,6 +63,20 @@ class Trials:
                 for job in jobs[first:] + jobs[:first]:
                     found[job.artifact].append(list(run_once(job, WARMUP, RUNS, TIMEOUT_S).samples_s))
         return found
+
+
+def merged(model: Model, later: Sequence[PassConfig]) -> Model:
+    """``model`` after the passes ``later``, none of which changes its results; one that cannot act is left out.
+
+    What is pruned or factorized before its branches are merged ships merged, so that is what counts.
+    """
+    from edgekit.passes.base import Context, PassError
+
+    for one in later:
+        # None of them looks at the data.
+        with contextlib.suppress(PassError):
+            model = one.apply(model, Context(data=cast("Prepared", None))).model
+    return model
 
 
 def float_precision(target: Target) -> Precision | None:
