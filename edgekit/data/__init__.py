@@ -9,15 +9,17 @@ from typing import Annotated
 
 from pydantic import Field
 
-from edgekit.data.base import SPLITS, DataConfig, Dataset, Preprocessing, Split, SplitName
+from edgekit.data.base import IGNORE, SPLITS, DataConfig, Dataset, Preprocessing, Split, SplitName
+from edgekit.data.cases import Case
 from edgekit.data.image_folder import ImageFolder
 from edgekit.data.image_index import ImageIndex
+from edgekit.data.masks import Masks
 from edgekit.data.medmnist import MedMnist
 from edgekit.data.npz import Npz
 from edgekit.data.phantom import Phantom
 from edgekit.data.prepared import Prepared, prepare
 
-AnyData = Annotated[Phantom | Npz | MedMnist | ImageFolder | ImageIndex, Field(discriminator="kind")]
+AnyData = Annotated[Phantom | Npz | MedMnist | ImageFolder | ImageIndex | Masks, Field(discriminator="kind")]
 
 __all__ = [
     "AnyData",
@@ -27,9 +29,12 @@ __all__ = [
     "MedMnist",
     "ImageFolder",
     "ImageIndex",
+    "Masks",
+    "IGNORE",
     "SPLITS",
     "SplitName",
     "Split",
+    "Case",
     "Dataset",
     "Preprocessing",
     "Prepared",

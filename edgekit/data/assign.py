@@ -12,7 +12,7 @@ from edgekit.errors import InputError
 
 def assign(
     given: list[str],
-    labels: NDArray[np.int64],
+    labels: NDArray[np.int64] | None,
     groups: list[str] | None,
     how: Draw | None,
     where: str,
@@ -21,7 +21,7 @@ def assign(
 
     Args:
         given: the split that the data names for each image, or "" throughout.
-        labels: ``int64[n]``.
+        labels: ``int64[n]``, by which drawn splits are stratified; none draws cases without regard to content.
         groups: patient or lesion of each image.
         how: shares and seed; none means the defaults where nothing is given, and no drawing otherwise.
         where: the file for errors.
@@ -52,13 +52,15 @@ def assign(
     drawn: list[SplitName] = ["train", *missing] if present else list(SPLITS)
     shares = {name: float(getattr(how, name)) for name in drawn}
     pool = [number for number, split in enumerate(given) if split in ("", "train")]
+    strata = np.zeros(len(given), dtype=np.int64) if labels is None else labels
     try:
-        found = draw(labels[pool], None if groups is None else [groups[n] for n in pool], shares, how.seed)
+        found = draw(strata[pool], None if groups is None else [groups[n] for n in pool], shares, how.seed)
     except InputError as error:
         raise InputError(error.problem, where=where, remedy=error.remedy) from None
     result = list(given)
     for number, split in zip(pool, found, strict=True):
         result[number] = split
-    unit = "image" if groups is None else "group"
+    unit = "group" if groups is not None else "case" if labels is None else "image"
+    by = "" if labels is None else ", stratified by class"
     parts = ", ".join(f"{name} {share:g}" for name, share in shares.items())
-    return result, [f"splits drawn by {unit}, stratified by class, seed {how.seed}, in the shares {parts}"]
+    return result, [f"splits drawn by {unit}{by}, seed {how.seed}, in the shares {parts}"]

@@ -6,11 +6,15 @@ import io
 import struct
 import warnings
 import zlib
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgekit.errors import InputError
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 #: Formats that are tried. Others, such as EPS, would start outside programs.
 FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "GIF", "WEBP")
@@ -33,9 +37,27 @@ def decode(content: bytes, where: str) -> NDArray[np.uint8]:
         InputError: no image, damaged, deeper than 8 bits, transparent, several frames, or more than
             100 million pixels.
     """
+    upright = _open(content, where)
+    if upright.mode in _DEEP:
+        raise InputError(
+            f"an image deeper than 8 bits (Pillow mode '{upright.mode}')",
+            where=where,
+            remedy="convert it to 8 bits with the intensity window that the task needs",
+        )
+    if upright.has_transparency_data:
+        with_alpha = upright.convert("RGBA")
+        if with_alpha.getchannel("A").getextrema() != (255, 255):
+            raise InputError("an image with transparent pixels", where=where, remedy="flatten it first")
+        gray = upright.mode in ("LA", "La")
+    else:
+        gray = upright.mode in ("L", "1")
+    return np.asarray(upright.convert("L" if gray else "RGB"), dtype=np.uint8).copy()
+
+
+def _open(content: bytes, where: str) -> Image.Image:
+    """The only frame of an image file, loaded and upright."""
     from PIL import Image, ImageOps
 
-    remedy = f"give an 8-bit gray or colour image ({', '.join(FORMATS)})"
     try:
         with warnings.catch_warnings():
             # The size is judged below; Pillow's own warning would reach the user without the file's name.
@@ -47,27 +69,17 @@ def decode(content: bytes, where: str) -> NDArray[np.uint8]:
         if getattr(picture, "n_frames", 1) != 1:
             raise InputError(f"a file of {getattr(picture, 'n_frames', 0)} frames, not one image", where=where)
         picture.load()
-        if picture.mode in _DEEP:
-            raise InputError(
-                f"an image deeper than 8 bits (Pillow mode '{picture.mode}')",
-                where=where,
-                remedy="convert it to 8 bits with the intensity window that the task needs",
-            )
-        upright = ImageOps.exif_transpose(picture)
-        if upright.has_transparency_data:
-            with_alpha = upright.convert("RGBA")
-            if with_alpha.getchannel("A").getextrema() != (255, 255):
-                raise InputError("an image with transparent pixels", where=where, remedy="flatten it first")
-            gray = upright.mode in ("LA", "La")
-        else:
-            gray = upright.mode in ("L", "1")
-        return np.asarray(upright.convert("L" if gray else "RGB"), dtype=np.uint8).copy()
+        return ImageOps.exif_transpose(picture)
     except Image.DecompressionBombError:
         raise InputError(f"an image of far more than the {MAX_PIXELS:,} pixels allowed", where=where) from None
     except (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error) as error:
         # Pillow names the stream it was given, which tells a reader nothing.
         reason = "unknown format" if type(error).__name__ == "UnidentifiedImageError" else str(error)
-        raise InputError(f"not a readable image: {reason}", where=where, remedy=remedy) from None
+        raise InputError(
+            f"not a readable image: {reason}",
+            where=where,
+            remedy=f"give an 8-bit gray or colour image ({', '.join(FORMATS)})",
+        ) from None
 
 
 def decode_mask(content: bytes, where: str) -> NDArray[np.uint8]:
@@ -82,3 +94,25 @@ def decode_mask(content: bytes, where: str) -> NDArray[np.uint8]:
     if not (np.array_equal(mask[..., 0], mask[..., 1]) and np.array_equal(mask[..., 0], mask[..., 2])):
         raise InputError("a mask in colours", where=where, remedy="give a gray image, 0 for background")
     return np.ascontiguousarray(mask[..., 0])
+
+
+def decode_labels(content: bytes, where: str) -> NDArray[Any]:
+    """Decode a mask whose values are labels: gray of any depth, or a palette.
+
+    Masks are often stored with a palette of colours, one a class: its indices are the labels. With a palette of
+    grays the grays are.
+
+    Returns:
+        ``[H, W]`` of the file's type; black and white (1 bit) gives 0 and 255.
+
+    Raises:
+        InputError: as ``decode_mask``, but not for masks deeper than 8 bits.
+    """
+    picture = _open(content, where)
+    if picture.mode in _DEEP:
+        return np.asarray(picture)
+    if picture.mode == "P":
+        palette = np.asarray(picture.getpalette("RGB"), dtype=np.uint8).reshape(-1, 3)
+        if (palette != palette[:, :1]).any():
+            return np.asarray(picture)
+    return decode_mask(content, where)

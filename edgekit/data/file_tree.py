@@ -46,6 +46,14 @@ class FileTree(Protocol):
         """
         ...
 
+    def head(self, name: str, count: int) -> bytes:
+        """The first ``count`` bytes of a file, or all where it is shorter.
+
+        Raises:
+            InputError: as ``read``.
+        """
+        ...
+
 
 def open_tree(path: Path) -> FileTree:
     """The folder or zip at ``path``.
@@ -89,11 +97,15 @@ class _Folder:
         return store.present(file) and file.is_file()
 
     def read(self, name: str) -> bytes:
+        return self.head(name, -1)
+
+    def head(self, name: str, count: int) -> bytes:
         file = store.inside(self.path, name, str(self.path))
         try:
             if file.stat().st_size > MAX_FILE_BYTES:
                 raise InputError(f"more than {MAX_FILE_BYTES:,} bytes", where=str(file))
-            return file.read_bytes()
+            with file.open("rb") as opened:
+                return opened.read(count)
         except OSError as error:
             raise InputError(f"cannot be read: {error.strerror or error}", where=str(file)) from None
 
@@ -132,6 +144,9 @@ class _Zip:
         return name in self._members
 
     def read(self, name: str) -> bytes:
+        return self.head(name, -1)
+
+    def head(self, name: str, count: int) -> bytes:
         where = f"{self.path}/{name}"
         member = self._members.get(name)
         if member is None:
@@ -141,7 +156,7 @@ class _Zip:
         if member.flag_bits & 0x1:
             raise InputError("the zip is encrypted", where=where, remedy="pack it without a password")
         try:
-            with self._lock:
-                return self._zip.read(member)
+            with self._lock, self._zip.open(member) as opened:
+                return opened.read(count)
         except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError) as error:
             raise InputError(f"damaged in the zip: {error}", where=where, remedy="fetch the zip again") from None

@@ -37,7 +37,7 @@ class ImageFolder(DataConfig):
         """The folder or zip."""
         return (self.path,)
 
-    def load(self, classes: tuple[str, ...]) -> Dataset:
+    def load(self, classes: tuple[str, ...], dense: bool = False) -> Dataset:
         """List the images and assign them to classes and splits.
 
         Raises:

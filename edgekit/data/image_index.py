@@ -11,11 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
+from edgekit.data import case_files
 from edgekit.data.assign import assign
 from edgekit.data.base import SPLITS, DataConfig, Dataset, Split, SplitName
+from edgekit.data.case_files import CaseFile
 from edgekit.data.decode import decode, decode_mask
 from edgekit.data.file_tree import FileTree, open_tree
 from edgekit.data.index_table import Columns, check_columns, fill, read_table
+from edgekit.data.mask_values import check_values
 from edgekit.data.splits import Draw, check_disjoint
 from edgekit.errors import InputError
 
@@ -26,7 +29,7 @@ _MAX_PROBLEMS = 10
 class _Row:
     line: int
     file: str
-    label: int
+    label: str
     split: str
     group: str
     mask: str
@@ -36,7 +39,7 @@ class ImageIndex(DataConfig):
     """A folder or zip of images and a CSV with a header row, in UTF-8 and separated by commas.
 
     Without a split column all splits are drawn with a seed, by group where there is a group column; with one,
-    ``draw`` takes splits that it does not give from ``train``.
+    ``draw`` takes splits that it does not give from ``train``. For a segmentation, files may be NIfTI volumes.
     """
 
     kind: Literal["index"]
@@ -47,37 +50,56 @@ class ImageIndex(DataConfig):
     split_names: dict[str, SplitName] = Field(
         default_factory=dict, description="value of the split column -> train, val or test, where they differ"
     )
+    values: dict[int, str] = Field(
+        default_factory=dict,
+        description="for a segmentation: value in the masks -> class, or 'ignore' for pixels that count nowhere; "
+        "not needed where values are the indices of the classes, or 0 and 255 for two classes",
+    )
     draw: Draw | None = None
 
     @model_validator(mode="after")
-    def _has_split_column(self) -> ImageIndex:
-        if self.split_names and self.columns.split is None:
-            raise ValueError("'split_names' needs 'columns.split'; name the column or remove it")
+    def _has_columns(self) -> ImageIndex:
+        for key, column in (("split_names", "split"), ("labels", "label"), ("values", "mask")):
+            if getattr(self, key) and getattr(self.columns, column) is None:
+                raise ValueError(f"'{key}' needs 'columns.{column}'; name the column or remove it")
         return self
 
     def files(self) -> tuple[Path, ...]:
         """The folder or zip, which holds the CSV too."""
         return (self.path,)
 
-    def load(self, classes: tuple[str, ...]) -> Dataset:
+    def load(self, classes: tuple[str, ...], dense: bool = False) -> Dataset:
         """Read the CSV and assign its images to classes and splits.
 
         Raises:
-            InputError: all bad rows together, each as ``path/index.csv:line``, or splits that share a group.
+            InputError: all bad rows together, each as ``path/index.csv:line``, splits that share a group, or a
+                segmentation without a column of masks.
         """
         tree = open_tree(self.path)
         csv_name = f"{self.path}/{self.index}"
-        rows = self._rows(tree, csv_name, classes)
-        labels = np.array([row.label for row in rows], dtype=np.int64)
+        dense = dense or self.columns.label is None
+        rows = self._rows(tree, csv_name, classes, dense)
+        labels = _numbers(rows, None if dense else classes) if self.columns.label else None
         groups = [row.group for row in rows] if self.columns.group else None
-        assigned, notes = assign([row.split for row in rows], labels, groups, self.draw, csv_name)
-        splits = {
-            name: self._split(
-                tree, csv_name, [row for row, split in zip(rows, assigned, strict=True) if split == name]
-            )
-            for name in SPLITS
-        }
+        files = [CaseFile(row.file, row.mask, "", row.group, f"{csv_name}:{row.line}: ") for row in rows if dense]
+        spacings, notes = case_files.geometry(tree, files)
+        assigned, drawn = assign([row.split for row in rows], labels, groups, self.draw, csv_name)
+        splits: dict[SplitName, Split] = {}
+        for name in SPLITS:
+            chosen = [number for number, split in enumerate(assigned) if split == name]
+            if dense:
+                splits[name] = case_files.split_of(
+                    tree,
+                    [files[n] for n in chosen],
+                    [spacings[n] for n in chosen],
+                    self.values,
+                    classes,
+                    groups is not None,
+                )
+            else:
+                splits[name] = self._split(tree, csv_name, [rows[n] for n in chosen], classes)
         check_disjoint(splits, csv_name)
+        notes += drawn
         if groups is None:
             notes.append("no group column is named: whether two splits share a patient cannot be checked")
         how = "drawn" if self.columns.split is None else "given, completed by drawing" if self.draw else "given"
@@ -88,9 +110,11 @@ class ImageIndex(DataConfig):
             "columns": self.columns.model_dump(),
             "splits": how,
         }
+        if self.values:
+            provenance["values"] = {str(value): name for value, name in self.values.items()}
         return Dataset(self.path.stem, classes, splits, tuple(notes), provenance)
 
-    def _split(self, tree: FileTree, csv_name: str, rows: list[_Row]) -> Split:
+    def _split(self, tree: FileTree, csv_name: str, rows: list[_Row], classes: tuple[str, ...]) -> Split:
         def image(number: int) -> NDArray[np.uint8]:
             row = rows[number]
             return decode(tree.read(row.file), f"{csv_name}:{row.line}: {row.file}")
@@ -102,16 +126,26 @@ class ImageIndex(DataConfig):
         return Split(
             count=len(rows),
             image=image,
-            labels=np.array([row.label for row in rows], dtype=np.int64),
+            labels=_numbers(rows, classes),
             ids=tuple(row.file for row in rows),
             groups=tuple(row.group for row in rows) if self.columns.group else None,
             mask=mask if self.columns.mask else None,
         )
 
-    def _rows(self, tree: FileTree, csv_name: str, classes: tuple[str, ...]) -> list[_Row]:
+    def _rows(self, tree: FileTree, csv_name: str, classes: tuple[str, ...], dense: bool) -> list[_Row]:
         """The checked rows of the CSV."""
+        if dense and self.columns.mask is None:
+            raise InputError(
+                "a segmentation needs a mask of each image",
+                where=csv_name,
+                remedy="name the column of the masks, or a pattern, in 'columns.mask'",
+            )
+        if dense:
+            check_values(self.values, classes, csv_name)
+        elif self.values:
+            raise InputError("'values' is for a segmentation", where=csv_name, remedy="remove it")
         stray = set(self.labels.values()) - set(classes)
-        if stray:
+        if stray and not dense:
             raise InputError(
                 f"'labels' maps to '{min(stray)}', which is no class of the recipe",
                 where=csv_name,
@@ -131,7 +165,7 @@ class ImageIndex(DataConfig):
             try:
                 if len(values) != len(table[0][1]):
                     raise InputError(f"{len(values)} cells for {len(table[0][1])} columns", remedy="quote commas")
-                row = self._row(tree, line, cells, classes)
+                row = self._row(tree, line, cells, None if dense else classes)
                 if row.file in seen:
                     raise InputError(f"'{row.file}' is already in line {seen[row.file]}", remedy="keep one of them")
                 seen[row.file] = line
@@ -146,15 +180,16 @@ class ImageIndex(DataConfig):
             raise InputError("the table has no rows", where=csv_name, remedy="list at least one image a split")
         return rows
 
-    def _row(self, tree: FileTree, line: int, cells: dict[str, str], classes: tuple[str, ...]) -> _Row:
+    def _row(self, tree: FileTree, line: int, cells: dict[str, str], classes: tuple[str, ...] | None) -> _Row:
+        """A checked row; without ``classes`` its label may be any."""
         file = fill(self.columns.file, cells)
         mask = fill(self.columns.mask, cells) if self.columns.mask else ""
         for name in (file, mask) if self.columns.mask else (file,):
             if not name or not tree.holds(name):
                 raise InputError(f"no such file: '{name}'", remedy="correct the row or 'columns'")
-        value = cells[self.columns.label]
+        value = cells[self.columns.label] if self.columns.label else ""
         label = self.labels.get(value, value)
-        if label not in classes:
+        if classes is not None and label not in classes:
             known = list(dict.fromkeys([*self.labels, *classes]))
             near = difflib.get_close_matches(value, known, n=1)
             hint = f", did you mean '{near[0]}'?" if near else ""
@@ -172,4 +207,10 @@ class ImageIndex(DataConfig):
         group = cells[self.columns.group] if self.columns.group else ""
         if self.columns.group and not group:
             raise InputError(f"the group '{self.columns.group}' is empty", remedy="name the patient or lesion")
-        return _Row(line, file, classes.index(label), split, group, mask)
+        return _Row(line, file, label, split, group, mask)
+
+
+def _numbers(rows: list[_Row], classes: tuple[str, ...] | None) -> NDArray[np.int64]:
+    """``int64[n]``: the index of each row's class, or without ``classes`` of its label among all labels."""
+    known = classes or sorted({row.label for row in rows})
+    return np.array([known.index(row.label) for row in rows], dtype=np.int64)

@@ -7,7 +7,7 @@ import difflib
 import io
 import re
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from edgekit.errors import InputError
 from edgekit.schema import Frozen
@@ -21,10 +21,21 @@ class Columns(Frozen):
     """Which column says what. ``file`` and ``mask`` may be patterns such as ``images/{image_id}.jpg``."""
 
     file: str = Field(min_length=1)
-    label: str = Field(min_length=1)
+    label: str | None = Field(
+        default=None,
+        min_length=1,
+        description="class of the image; left out for a segmentation, or any values by which drawn "
+        "splits are stratified",
+    )
     split: str | None = None
     group: str | None = Field(default=None, description="patient or lesion: never in two splits")
-    mask: str | None = None
+    mask: str | None = Field(default=None, description="the mask's file; a segmentation's truth")
+
+    @model_validator(mode="after")
+    def _has_truth(self) -> Columns:
+        if self.label is None and self.mask is None:
+            raise ValueError("name the column of the 'label', or of the 'mask' for a segmentation")
+        return self
 
 
 def check_columns(columns: Columns, table: Table, csv_name: str) -> None:

@@ -88,7 +88,7 @@ class MedMnist(DataConfig):
         suffix = "" if self.size == 28 else f"_{self.size}"
         _download(info[f"url{suffix}"], info[f"MD5{suffix}"], self.file)
 
-    def load(self, classes: tuple[str, ...]) -> Dataset:
+    def load(self, classes: tuple[str, ...], dense: bool = False) -> Dataset:
         """Read the data set, downloading it first where that is allowed.
 
         Raises:

@@ -34,7 +34,7 @@ class Npz(DataConfig):
         """The npz file."""
         return (self.path,)
 
-    def load(self, classes: tuple[str, ...]) -> Dataset:
+    def load(self, classes: tuple[str, ...], dense: bool = False) -> Dataset:
         """Read and check the file.
 
         Raises:

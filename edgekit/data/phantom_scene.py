@@ -30,9 +30,10 @@ class Ellipse:
 
 @dataclass(frozen=True)
 class Scene:
-    """Ellipses in the order in which they are painted; ``lesion`` is the outline of the lesion, if any."""
+    """Ellipses in the order in which they are painted, and outlines of the liver and of the lesion, if any."""
 
     body: tuple[Ellipse, ...]
+    liver: Ellipse
     lesion: Ellipse | None
 
 
@@ -76,8 +77,8 @@ def draw_scene(random: np.random.Generator, label: str) -> Scene:
         0.0,
     )
     if label == CLASSES[0]:
-        return Scene(tuple(parts), None)
-    return Scene((*parts, *_lesion(outline, label, random)), outline)
+        return Scene(tuple(parts), liver, None)
+    return Scene((*parts, *_lesion(outline, label, random)), liver, outline)
 
 
 def _lesion(outline: Ellipse, label: str, random: np.random.Generator) -> list[Ellipse]:
@@ -96,27 +97,28 @@ def _lesion(outline: Ellipse, label: str, random: np.random.Generator) -> list[E
     return [filled(scale, hounsfield) for scale, hounsfield in kinds[label]]
 
 
-def render(scene: Scene, size: int) -> tuple[NDArray[np.float64], NDArray[np.uint8]]:
-    """Paint the scene.
-
-    Args:
-        scene: what to paint.
-        size: pixels a side.
-
-    Returns:
-        Hounsfield units ``float64[size, size]`` and the mask of the lesion ``uint8[size, size]``, 0 or 1.
-    """
-    pixel_mm = FIELD_OF_VIEW_MM / size
-    # scikit-image turns about the pixel size // 2, so the scene is centred there too.
-    axis = (np.arange(size, dtype=np.float64) - size // 2) * pixel_mm
+def render(scene: Scene, size: int) -> NDArray[np.float64]:
+    """Paint the scene on ``size`` pixels a side: Hounsfield units ``float64[size, size]``."""
+    axis = _axis(size)
     image = np.full((size, size), _AIR_HU)
     for one in scene.body:
-        cover = _coverage(one, axis, pixel_mm)
-        image += cover * (one.hounsfield - image)
-    mask = np.zeros((size, size), dtype=np.uint8)
-    if scene.lesion is not None:
-        mask[_coverage(scene.lesion, axis, pixel_mm) >= 0.5] = 1
-    return image, mask
+        image += _coverage(one, axis, FIELD_OF_VIEW_MM / size) * (one.hounsfield - image)
+    return image
+
+
+def regions(scene: Scene, size: int) -> NDArray[np.uint8]:
+    """``uint8[size, size]``: 0 elsewhere, 1 liver with its vessels, 2 lesion."""
+    found = np.zeros((size, size), dtype=np.uint8)
+    for value, outline in ((1, scene.liver), (2, scene.lesion)):
+        if outline is not None:
+            found[_coverage(outline, _axis(size), FIELD_OF_VIEW_MM / size) >= 0.5] = value
+    return found
+
+
+def _axis(size: int) -> NDArray[np.float64]:
+    """Positions of the pixels in mm."""
+    # scikit-image turns about the pixel size // 2, so the scene is centred there too.
+    return (np.arange(size, dtype=np.float64) - size // 2) * (FIELD_OF_VIEW_MM / size)
 
 
 def _coverage(one: Ellipse, axis: NDArray[np.float64], pixel_mm: float) -> NDArray[np.float64]:

@@ -10,9 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekit.data import preprocess
+from edgekit import arrays
+from edgekit.data import cases, notes, preprocess
 from edgekit.data.base import SPLITS, Dataset, Preprocessing, SplitName
+from edgekit.data.cases import Case
 from edgekit.data.splits import check_disjoint, overlap
+from edgekit.data.write_cases import write_cases
 from edgekit.data.write_split import write_split
 from edgekit.errors import InputError
 
@@ -21,13 +24,20 @@ _SHOWN = 20
 
 
 class Prepared:
-    """What ``prepare`` wrote. Arrays are opened when they are asked for, read-only, without loading them."""
+    """What ``prepare`` wrote. Arrays are opened when they are asked for, read-only, without loading them.
+
+    Its images are those of a classification, or the windows of a segmentation's cases.
+
+    Attributes:
+        dense: segmentation: the truth is a mask of each window.
+    """
 
     def __init__(self, folder: Path, summary: dict[str, Any]) -> None:
         """Use ``Prepared.open``; ``summary`` is what ``prepare`` returned."""
         self.folder = folder
         self.summary = summary
         self.classes: tuple[str, ...] = tuple(summary["classes"])
+        self.dense: bool = summary.get("dense", False)
         self.preprocessing = Preprocessing.model_validate(summary["preprocessing"])
         self._arrays: dict[str, NDArray[Any]] = {}
 
@@ -46,42 +56,82 @@ class Prepared:
             ) from None
 
     def count(self, split: SplitName) -> int:
-        """Number of images."""
+        """Number of images, or of windows."""
         return int(self.summary["splits"][split]["count"])
 
-    def images(self, split: SplitName) -> NDArray[np.uint8]:
-        """``uint8[n, H, W, C]``, resized, not yet normalized."""
+    def images(self, split: SplitName) -> NDArray[Any]:
+        """``uint8[n, H, W, C]``, resized or cut, not yet normalized.
+
+        Volumes, ``[n, D, H, W, C]``, and images with ``normalization: per_image`` are ``float32``.
+        """
         return self._array(f"{split}_images")
 
-    def pixels(self, split: SplitName, indices: Sequence[int] | NDArray[np.integer[Any]]) -> NDArray[np.uint8]:
-        """``uint8[k, H, W, C]``, a copy of the images ``indices``."""
-        chosen: NDArray[np.uint8] = self.images(split)[np.asarray(indices, dtype=np.int64)]
+    def pixels(self, split: SplitName, indices: Sequence[int] | NDArray[np.integer[Any]]) -> NDArray[Any]:
+        """A copy of the images ``indices``, ``[k, ...]`` as ``images`` has them."""
+        chosen: NDArray[Any] = self.images(split)[np.asarray(indices, dtype=np.int64)]
         return chosen
 
     def labels(self, split: SplitName) -> NDArray[np.int64]:
-        """``int64[n]``, 0 to classes - 1."""
+        """``int64[n]``, 0 to classes - 1.
+
+        Raises:
+            TypeError: for a segmentation, whose truth is in ``masks``.
+        """
+        if self.dense:
+            raise TypeError("the data of a segmentation has no labels")
         return self._array(f"{split}_labels")
+
+    def targets(
+        self, split: SplitName, indices: Sequence[int] | NDArray[np.integer[Any]] | None = None
+    ) -> NDArray[np.int64]:
+        """What the network should answer for the images ``indices``, or for all: a copy.
+
+        Labels ``int64[k]``, or masks ``int64[k, *window]`` with ``IGNORE`` where a pixel counts nowhere.
+        """
+        chosen = slice(None) if indices is None else np.asarray(indices, dtype=np.int64)
+        truth = self._array(f"{split}_masks" if self.dense else f"{split}_labels")
+        return truth[chosen].astype(np.int64)
+
+    def cases(self, split: SplitName) -> tuple[Case, ...]:
+        """The images or volumes of a segmentation's split, in the order of their windows.
+
+        Raises:
+            TypeError: for a classification, which has none.
+        """
+        if not self.dense:
+            raise TypeError("the data of a classification has no cases")
+        try:
+            return cases.load(self.folder / f"{split}_cases.json")
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise self._damaged(error) from None
 
     def groups(self, split: SplitName) -> NDArray[np.int64]:
         """``int64[n]``: images with the same number are of one patient or lesion.
 
-        Each image has a number of its own where the data names no groups. The numbers of two splits do not belong
-        together: no group is in two splits.
+        Each image, or each case with its windows, has a number of its own where the data names no groups. The
+        numbers of two splits do not belong together: no group is in two splits.
         """
         return self._array(f"{split}_groups")
 
     def masks(self, split: SplitName) -> NDArray[np.uint8] | None:
-        """``uint8[n, H, W]``, 0 for background, or none where the data has no masks."""
+        """``uint8[n, *size]``, 0 for background, or none where a classification's data has no masks.
+
+        For a segmentation the class of each pixel, or ``IGNORE``.
+        """
         return self._array(f"{split}_masks") if self.summary["splits"][split]["masks"] else None
 
+    def spread(self, split: SplitName, wanted: int) -> NDArray[np.int64]:
+        """Up to ``wanted`` indices, evenly over the split."""
+        return arrays.spread(self.count(split), wanted)
+
     def ids(self, split: SplitName) -> tuple[str, ...]:
-        """What each image is called in its source."""
+        """What each image is called in its source; a window by its case and number."""
         return tuple(json.loads((self.folder / f"{split}_ids.json").read_text(encoding="utf-8")))
 
     def inputs(
         self, split: SplitName, indices: Sequence[int] | NDArray[np.integer[Any]] | None = None
     ) -> NDArray[np.float32]:
-        """Normalized inputs ``float32[k, C, H, W]`` of the images ``indices``, or of all."""
+        """Normalized inputs ``float32[k, C, *size]`` of the images ``indices``, or of all."""
         chosen = self.images(split) if indices is None else self.pixels(split, indices)
         return preprocess.normalize(chosen, self.preprocessing)
 
@@ -90,36 +140,53 @@ class Prepared:
             try:
                 self._arrays[name] = np.load(self.folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
             except (OSError, ValueError) as error:
-                raise InputError(
-                    f"prepared data is damaged: {error}", where=str(self.folder), remedy="remove the folder"
-                ) from None
+                raise self._damaged(error) from None
         return self._arrays[name]
+
+    def _damaged(self, error: Exception) -> InputError:
+        return InputError(f"prepared data is damaged: {error}", where=str(self.folder), remedy="remove the folder")
 
 
 def prepare(
-    dataset: Dataset, spec: Preprocessing, folder: Path, progress: Callable[[float, str], None]
+    dataset: Dataset,
+    spec: Preprocessing,
+    folder: Path,
+    progress: Callable[[float, str], None],
+    dense: bool = False,
 ) -> dict[str, Any]:
-    """Decode, convert and resize every image into ``folder``.
+    """Decode and convert every image, and resize it or cut it into windows, into ``folder``.
 
-    Writes ``<split>_images.npy``, ``<split>_labels.npy``, ``<split>_groups.npy``, ``<split>_ids.json``,
-    ``<split>_masks.npy`` where there are masks, and ``summary.json``.
+    Writes ``<split>_images.npy``, ``<split>_groups.npy``, ``<split>_ids.json`` and ``summary.json``; for a
+    classification ``<split>_labels.npy`` and, where there are masks, ``<split>_masks.npy``; for a segmentation
+    ``<split>_masks.npy`` and ``<split>_cases.json``.
 
     Args:
         dataset: a loaded data set.
         spec: the recipe's ``input``.
         folder: exists and is empty.
         progress: called with the fraction done, 0 to 1, and a short text.
+        dense: segmentation.
 
     Returns:
-        The summary, plain data: name, classes, preprocessing, provenance, notes, overlap, and for each split
-        count, class_counts, groups, image_sha256 (of all resized pixels and labels), source_size and masks.
+        The summary, plain data: name, classes, dense, preprocessing, provenance, notes, overlap, and for each
+        split count, class_counts, groups, image_sha256 (of all resized pixels and labels, or of all windows and
+        their masks), source_size and masks. For a segmentation count is that of windows, and a split has cases
+        (count), ignored (pixels), spacing_mm and padded_cases (count) too.
 
     Raises:
-        InputError: an image cannot be decoded, a split is empty, or splits share a group.
+        InputError: an image cannot be decoded, a split is empty, splits share a group, labels or masks are
+            missing or do not fit, or ``spec`` asks for windows without ``dense``.
         OSError: the disk is full.
     """
+    if spec.fit == "window" and not dense:
+        raise InputError(
+            "'fit: window' is for segmentation: a classification needs the whole image",
+            where="input.fit",
+            remedy="remove 'fit', or set 'task.kind: segmentation'",
+        )
     check_disjoint(dataset.splits, dataset.name)
     total = sum(split.count for split in dataset.splits.values())
+    write = write_cases if dense else write_split
     hashes: dict[SplitName, list[str]] = {}
     splits: dict[str, dict[str, Any]] = {}
     done = 0
@@ -132,16 +199,18 @@ def prepare(
         def report(part: float, name: str = name, start: float = start, share: float = split.count / total) -> None:
             progress(start + part * share, f"{name} images")
 
-        hashes[name], splits[name] = write_split(dataset, name, split, spec, folder, report)
+        hashes[name], splits[name] = write(dataset, name, split, spec, folder, report)
         done += split.count
     shared = overlap(hashes, {name: split.ids for name, split in dataset.splits.items()})
+    found = notes.of_masks(splits, spec) if dense else notes.of_labels(splits, spec)
     summary: dict[str, Any] = {
         "name": dataset.name,
         "classes": list(dataset.classes),
+        "dense": dense,
         "preprocessing": spec.model_dump(mode="json"),
         "splits": splits,
         "overlap": {"count": len(shared), "first": [list(pair) for pair in shared[:_SHOWN]]},
-        "notes": [*dataset.notes, *_notes(dataset, splits, spec)],
+        "notes": [*dataset.notes, *found],
         "provenance": dataset.provenance,
     }
     if shared:
@@ -152,21 +221,3 @@ def prepare(
     (folder / _SUMMARY).write_text(json.dumps(summary, indent=1), encoding="utf-8")
     progress(1.0, "data ready")
     return summary
-
-
-def _notes(dataset: Dataset, splits: dict[str, dict[str, Any]], spec: Preprocessing) -> list[str]:
-    """What a reader of the figures should know of the data."""
-    notes = []
-    for name in SPLITS:
-        absent = [label for label, count in splits[name]["class_counts"].items() if not count]
-        if absent:
-            notes.append(f"WARNING: the split '{name}' has no image of: {', '.join(absent)}")
-    shapes = [splits[name]["source_size"][which] for name in SPLITS for which in ("min", "max")]
-    height, width = spec.size
-    if any(shape[0] * width != shape[1] * height for shape in shapes):
-        notes.append(f"images are resized to {height}x{width} without keeping their aspect ratio")
-    if any(shape[0] < height or shape[1] < width for shape in shapes):
-        notes.append(f"some images are smaller than {height}x{width} and are enlarged")
-    if spec.channels == 1 and any(len(shape) == 3 for shape in shapes):
-        notes.append("colour images are reduced to gray")
-    return notes

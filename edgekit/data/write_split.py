@@ -9,12 +9,12 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
-from numpy.lib.format import write_array_header_1_0
 from numpy.typing import NDArray
 
+from edgekit import arrays
 from edgekit.data import preprocess
 from edgekit.data.base import Dataset, Preprocessing, Split
 from edgekit.data.splits import image_hash
@@ -40,23 +40,26 @@ def write_split(
         ``image_hash`` of every image as it was before resizing, and the split's part of the summary.
 
     Raises:
-        InputError: an image or mask cannot be decoded, or a mask does not fit its image.
+        InputError: there are no labels, an image or mask cannot be decoded, or a mask does not fit its image.
     """
-    height, width = spec.size
+    if split.labels is None:
+        raise InputError(
+            f"the split '{name}' has no labels",
+            where=dataset.name,
+            remedy="a classification needs them; data with masks alone is for 'task.kind: segmentation'",
+        )
     hashes = [""] * split.count
     sizes: list[tuple[int, ...]] = [()] * split.count
     content = hashlib.sha256()
     labels = np.asarray(split.labels, dtype=np.int64)
     with (
-        _create(folder / f"{name}_images.npy", (split.count, height, width, spec.channels)) as image_file,
-        _create(folder / f"{name}_masks.npy", (split.count, height, width))
-        if split.mask
-        else nullcontext() as mask_file,
+        arrays.Writer(folder / f"{name}_images.npy", split.count) as image_file,
+        arrays.Writer(folder / f"{name}_masks.npy", split.count) if split.mask else nullcontext() as mask_file,
         # Decoding and resizing release Python's lock, so threads help.
         ThreadPoolExecutor(min(os.cpu_count() or 1, 8)) as pool,
     ):
 
-        def one(index: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
+        def one(index: int) -> tuple[NDArray[Any], NDArray[np.uint8] | None]:
             image = split.image(index)
             hashes[index], sizes[index] = image_hash(image), image.shape
             mask = None if split.mask is None else split.mask(index)
@@ -72,9 +75,9 @@ def write_split(
             end = min(start + _BLOCK, split.count)
             for pixels, mask in pool.map(one, range(start, end)):
                 content.update(pixels.data)
-                image_file.write(pixels.data)
+                image_file.write(pixels[None])
                 if mask_file is not None and mask is not None:
-                    mask_file.write(mask.data)
+                    mask_file.write(mask[None])
             report(end / split.count)
     content.update(labels.data)
     np.save(folder / f"{name}_labels.npy", labels)
@@ -92,14 +95,6 @@ def write_split(
         "source_size": {"min": list(smallest), "max": list(largest)},
         "masks": split.mask is not None,
     }
-
-
-def _create(path: Path, shape: tuple[int, ...]) -> BinaryIO:
-    """An npy file of ``uint8`` with its header written; the pixels follow in order."""
-    # Not a memory map: writing to one on a full disk kills the process instead of raising an error.
-    file = path.open("wb")
-    write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
-    return file
 
 
 def _area(shape: tuple[int, ...]) -> int:

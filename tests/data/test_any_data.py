@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from edgekit.data import AnyData, ImageFolder, ImageIndex, MedMnist, Npz, Phantom
+from edgekit.data import AnyData, ImageFolder, ImageIndex, Masks, MedMnist, Npz, Phantom
 
 ADAPTER: TypeAdapter[AnyData] = TypeAdapter(AnyData)
 
@@ -19,6 +19,7 @@ ADAPTER: TypeAdapter[AnyData] = TypeAdapter(AnyData)
         ({"kind": "npz", "path": "a.npz"}, Npz),
         ({"kind": "medmnist", "name": "breastmnist"}, MedMnist),
         ({"kind": "folder", "path": "a"}, ImageFolder),
+        ({"kind": "masks", "path": "a", "images": "i/{id}.png", "masks": "m/{id}.png"}, Masks),
         ({"kind": "index", "path": "a", "columns": {"file": "f", "label": "l"}}, ImageIndex),
     ],
 )
@@ -38,7 +39,8 @@ def test_refuses_what_no_source_knows(data: dict[str, Any]) -> None:
 def test_importing_the_sources_loads_nothing_heavy() -> None:
     code = (
         "import sys, edgekit.data\n"
-        "heavy = {'torch', 'skimage', 'medmnist', 'sklearn', 'scipy', 'PIL', 'matplotlib'} & set(sys.modules)\n"
+        "names = {'torch', 'skimage', 'medmnist', 'sklearn', 'scipy', 'PIL', 'matplotlib', 'nibabel'}\n"
+        "heavy = names & set(sys.modules)\n"
         "sys.exit(', '.join(sorted(heavy)) or 0)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

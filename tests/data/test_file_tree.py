@@ -33,6 +33,7 @@ def test_lists_and_reads(path: Path) -> None:
     assert tree.holds("a/1.txt")
     assert not tree.holds("a/3.txt")
     assert tree.read("b.txt") == b"three"
+    assert (tree.head("b.txt", 2), tree.head("b.txt", 99)) == (b"th", b"three")
     with pytest.raises(InputError, match=r"a/3\.txt"):
         tree.read("a/3.txt")
 

@@ -13,6 +13,7 @@ from edgekit.data import ImageIndex
 from edgekit.data.index_table import Columns
 from edgekit.data.splits import Draw
 from edgekit.errors import InputError
+from tests.data.truth import labels
 
 CLASSES = ("nv", "mel")
 HEADER = "image_id,lesion,dx,part"
@@ -45,7 +46,7 @@ def test_reads_given_splits_with_masks_and_groups(tmp_path: Path, packed: bool) 
     dataset = config(path).load(CLASSES)
     split = dataset.splits["val"]
     assert split.ids == tuple(f"images/i{n:02}.png" for n in (6, 7, 16, 17, 26, 27))
-    assert split.labels.tolist() == [0, 0, 1, 1, 0, 0]
+    assert labels(split).tolist() == [0, 0, 1, 1, 0, 0]
     assert split.groups is not None
     assert split.groups[2] == "L16"
     assert split.mask is not None
@@ -77,7 +78,7 @@ def test_takes_a_missing_split_from_train_by_group(tmp_path: Path) -> None:
 def test_maps_labels_to_classes_and_says_what_it_cannot_check(tmp_path: Path) -> None:
     columns = Columns(file="images/{image_id}.png", label="dx")
     dataset = config(write(tmp_path / "data", rows()), columns, labels={"nv": "nevus"}).load(("mel", "nevus"))
-    assert set(dataset.splits["train"].labels.tolist()) == {0, 1}
+    assert set(labels(dataset.splits["train"]).tolist()) == {0, 1}
     assert any("no group column" in note for note in dataset.notes)
 
 
@@ -120,6 +121,55 @@ def test_refuses_given_splits_that_share_a_group(tmp_path: Path) -> None:
     lines = [*rows(29), "i29,L0,nv,test"]
     text = refusal(write(tmp_path / "data", lines))
     assert "the group 'L0' is in 'train' and in 'test'" in text
+
+
+def masks(root: Path, value: int = 255) -> None:
+    for number in range(30):
+        pixels = np.zeros((6, 8), np.uint8)
+        pixels[2:4, 2:6] = value
+        Image.fromarray(pixels).save(root / "masks" / f"i{number:02}.png")
+
+
+@pytest.mark.parametrize("label", ["dx", None])
+def test_a_segmentation_learns_from_masks(tmp_path: Path, label: str | None) -> None:
+    path = write(tmp_path / "data", rows())
+    masks(path)
+    columns = FULL.model_copy(update={"label": label, "split": None})
+    dataset = config(path, columns).load(("background", "lesion"), dense=True)
+    split = dataset.splits["test"]
+    assert split.labels is None
+    assert split.mask is not None
+    assert np.unique(split.mask(0)).tolist() == [0, 1]
+    assert split.groups is not None
+    assert ("stratified by class" in dataset.notes[0]) == (label == "dx")
+
+
+def test_values_of_masks_are_mapped(tmp_path: Path) -> None:
+    path = write(tmp_path / "data", rows())
+    masks(path, 40)
+    columns = FULL.model_copy(update={"label": None})
+    classes = ("background", "lesion")
+    split = config(path, columns, values={0: "background", 40: "lesion"}).load(classes).splits["val"]
+    assert split.mask is not None
+    assert int(split.mask(0).sum()) == 8
+    split = config(path, columns).load(classes).splits["val"]
+    assert split.mask is not None
+    with pytest.raises(InputError, match=r"index\.csv:8: masks/i06\.png: the mask holds the value 40 \(8 pixels\)"):
+        split.mask(0)
+    with pytest.raises(InputError, match="'values' maps to 'tumour'"):
+        config(path, columns, values={1: "tumour"}).load(classes)
+    with pytest.raises(InputError, match="'values' is for a segmentation"):
+        config(path, values={1: "mel"}).load(CLASSES)
+
+
+def test_a_segmentation_needs_a_column_of_masks(tmp_path: Path) -> None:
+    path = write(tmp_path / "data", rows())
+    with pytest.raises(InputError, match=r"a segmentation needs a mask of each image .*'columns\.mask'"):
+        config(path, FULL.model_copy(update={"mask": None})).load(CLASSES, dense=True)
+    with pytest.raises(ValidationError, match="name the column of the 'label', or of the 'mask'"):
+        Columns(file="f")
+    with pytest.raises(ValidationError, match=r"'values' needs 'columns\.mask'"):
+        config(path, Columns(file="f", label="l"), values={0: "a"})
 
 
 def test_names_an_unreadable_image_and_mask(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from edgekit.data import Npz
 from edgekit.errors import InputError
+from tests.data.truth import labels
 
 CLASSES = ("benign", "malignant")
 Arrays = dict[str, Any]
@@ -42,8 +43,8 @@ def test_loads_gray_and_colour(tmp_path: Path, shape: tuple[int, ...]) -> None:
     split = dataset.splits["val"]
     assert (dataset.name, dataset.classes, split.count) == ("set", CLASSES, 6)
     assert np.array_equal(split.image(3), made["val_images"][3])
-    assert split.labels.dtype == np.int64
-    assert split.labels.tolist() == [0, 1, 0, 1, 0, 1]
+    assert labels(split).dtype == np.int64
+    assert labels(split).tolist() == [0, 1, 0, 1, 0, 1]
     assert split.ids[3] == "val[3]"
     assert any("cannot be checked" in note for note in dataset.notes)
 

@@ -40,6 +40,28 @@ def test_masks_keep_their_values() -> None:
     assert set(apply_to_mask(mask, THREE.model_copy(update={"size": (20, 30)})).ravel().tolist()) == {0, 7}
 
 
+def test_per_image_gives_each_channel_mean_0_and_deviation_1() -> None:
+    spec = Preprocessing(size=(16, 16), normalization="per_image")
+    result = apply(COLOUR, spec)
+    assert result.dtype == np.float32
+    assert result.shape == (16, 16, 3)
+    assert result.mean(axis=(0, 1)) == pytest.approx([0, 0, 0], abs=1e-5)
+    assert result.std(axis=(0, 1)) == pytest.approx([1, 1, 0], abs=1e-5), "a channel of one value becomes 0"
+    assert np.array_equal(normalize(result[None], spec)[0], np.moveaxis(result, -1, 0))
+
+
+def test_windows_and_volumes_are_not_resized() -> None:
+    window = THREE.model_copy(update={"size": (16, 16), "fit": "window"})
+    assert np.array_equal(apply(COLOUR, window), COLOUR)
+    spec = Preprocessing(size=(8, 8, 8), fit="window", channels=1, scale=100.0, mean=(0.4,), std=(2.0,))
+    volume = np.random.default_rng(0).normal(size=(9, 8, 11)).astype(np.float32)
+    result = apply(volume, spec)
+    assert np.array_equal(result[..., 0], volume)
+    inputs = normalize(result[None], spec)
+    assert inputs.shape == (1, 1, 9, 8, 11)
+    assert inputs[0, 0] == pytest.approx((volume / 100 - 0.4) / 2, abs=1e-6)
+
+
 def test_normalizes_by_channel() -> None:
     images = np.stack([COLOUR, COLOUR[::-1]])
     result = normalize(images, THREE)
