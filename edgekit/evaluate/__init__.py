@@ -1,7 +1,7 @@
 """What an artifact predicts: accuracy, calibration, agreement with its source, and the gates on them."""
 
-from edgekit.evaluate.classification import evaluate, not_measured
 from edgekit.evaluate.gates import check
 from edgekit.evaluate.parity import Parity, compare
+from edgekit.evaluate.task import Task, not_measured, task
 
-__all__ = ["Parity", "check", "compare", "evaluate", "not_measured"]
+__all__ = ["Parity", "Task", "check", "compare", "not_measured", "task"]

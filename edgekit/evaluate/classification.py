@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 
 from edgekit.errors import InputError
 from edgekit.evaluate import bootstrap as boot
-from edgekit.evaluate import calibration
+from edgekit.evaluate import calibration, missing
 from edgekit.evaluate.figures import Floats, figures_of
 from edgekit.record import Measurement
 
@@ -47,23 +47,7 @@ def not_measured(
 
     Used for untrained weights, for artifacts that cannot run here and for logits that are not finite.
     """
-    rows = []
-    for name in names(classes) if metrics is None else metrics:
-        kind = name.split("/")[0]
-        if kind not in METRICS:
-            raise InputError(f"unknown metric '{name}'", remedy=f"known: {', '.join(METRICS)}")
-        unit, method = METRICS[kind]
-        rows.append(
-            Measurement(
-                artifact=artifact,
-                metric=name,
-                unit=unit,
-                not_measured_reason=reason,
-                method=method,
-                conditions={"split": "test"},
-            )
-        )
-    return rows
+    return missing.rows(artifact, names(classes) if metrics is None else metrics, reason, METRICS)
 
 
 def evaluate(

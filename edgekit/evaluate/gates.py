@@ -25,16 +25,19 @@ def check(
     trained: bool,
     reference: str = "the source",
     trained_int8: bool = False,
+    dense: bool = False,
 ) -> list[Gate]:
     """Judge one artifact.
 
     FP32 must keep the logits (``float_max_relative_difference``) and classes (``float_min_agreement``) of the
     model that it was exported from. INT8, BF16 and FP16 are judged by what they answer, not by their logits:
     classes (``int8_min_agreement``, or ``qat_min_agreement`` where the model was trained quantized) and accuracy.
-    The accuracy drop below the source is a gate for every artifact of a trained model.
+    The accuracy drop below the source is a gate for every artifact of a trained model. In segmentation the
+    classes are those of pixels, the overlap of the masks is a gate as well (``float_min_mask_dice`` and its
+    siblings), and the drop is that of the mean Dice (``max_dice_drop``).
 
     With random weights the best two classes differ by less than any rounding, so a reduced precision is then
-    not judged by its classes: the agreement is reported in a gate without a limit, and only logits that are
+    not judged by its classes or masks: they are reported in gates without a limit, and only logits that are
     not finite, or of the wrong shape, reject it.
 
     Args:
@@ -42,48 +45,59 @@ def check(
         precision: the one executed, or the one requested where the runtime cannot tell. Anything unknown is
             judged as FP32.
         parity: from ``parity.compare`` on the same images; none where the artifact is a reference of its own.
-        measurements_of_artifact: of ``classification.evaluate``; those of other artifacts are left aside.
+        measurements_of_artifact: of ``classification.evaluate`` or ``segmentation.evaluate``; those of other
+            artifacts are left aside.
         measurements_of_source: the same for the source.
         gates: the recipe's limits.
         trained: whether the weights mean anything.
         reference: what ``parity`` compared it with, in words.
         trained_int8: whether that is the fake-quantized model of quantization-aware training.
+        dense: whether the task is segmentation.
 
     Returns:
-        One ``Gate`` a rule, in the order ``parity/logits`` (FP32 only), ``parity/agreement``, ``accuracy_drop``.
+        One ``Gate`` a rule, in the order ``parity/logits`` (FP32 only), ``parity/agreement``, ``parity/masks``
+        (segmentation only), ``accuracy_drop`` or ``dice_drop``.
     """
     reduced = precision in REDUCED
     rows: list[Gate] = []
     if parity is not None:
         if not reduced:
-            rows.append(_logits(artifact_name, parity, gates.float_max_relative_difference))
-        limit = gates.int8_min_agreement if reduced else gates.float_min_agreement
+            rows.append(_logits(artifact_name, parity, gates.float_max_relative_difference, dense))
+        classes, masks = gates.float_min_agreement, gates.float_min_mask_dice
+        if reduced:
+            classes, masks = gates.int8_min_agreement, gates.int8_min_mask_dice
         if trained_int8 and precision == "int8":
-            limit = gates.qat_min_agreement
-        rows.append(_agreement(artifact_name, parity, limit if trained or not reduced else None, reference))
+            classes, masks = gates.qat_min_agreement, gates.qat_min_mask_dice
+        judged = trained or not reduced
+        rows.append(_agreement(artifact_name, parity, classes if judged else None, reference, dense))
+        if dense:
+            rows.append(_masks(artifact_name, parity, masks if judged else None, reference))
     if trained:
-        before = _accuracy(measurements_of_source, None)
-        after = _accuracy(measurements_of_artifact, artifact_name)
-        rows.append(_drop(artifact_name, before, after, gates.max_accuracy_drop))
+        metric, limit = ("mean_dice", gates.max_dice_drop) if dense else ("accuracy", gates.max_accuracy_drop)
+        before = _newest(metric, measurements_of_source, None)
+        after = _newest(metric, measurements_of_artifact, artifact_name)
+        rows.append(_drop(artifact_name, metric, before, after, limit))
     return rows
 
 
-def _logits(artifact: str, parity: Parity, limit: float) -> Gate:
+def _logits(artifact: str, parity: Parity, limit: float, dense: bool) -> Gate:
     value = parity.relative
     if value is None:
         text = f"the logits could not be compared: {parity.problem}"
     else:
-        text = f"logits differ by {value:.1e} of the largest logit on {parity.images} images; allowed {limit:.1e}"
+        seen = f"{parity.images} {'windows' if dense else 'images'}"
+        text = f"logits differ by {value:.1e} of the largest logit on {seen}; allowed {limit:.1e}"
     passed = value is not None and value <= limit
     return Gate(artifact=artifact, name="parity/logits", limit=limit, value=value, passed=passed, explanation=text)
 
 
-def _agreement(artifact: str, parity: Parity, limit: float | None, reference: str) -> Gate:
+def _agreement(artifact: str, parity: Parity, limit: float | None, reference: str, dense: bool) -> Gate:
     value = parity.argmax_agreement
     if value is None:
         passed, text = False, f"the classes could not be compared: {parity.problem}"
     else:
-        same = f"the same class as {reference} on {value:.1%} of {parity.images} images"
+        seen = f"the pixels of {parity.images} windows" if dense else f"{parity.images} images"
+        same = f"the same class as {reference} on {value:.1%} of {seen}"
         if limit is None:
             passed, text = True, f"{same}; not judged, since the weights are random and the classes mean nothing"
         else:
@@ -93,29 +107,46 @@ def _agreement(artifact: str, parity: Parity, limit: float | None, reference: st
     )
 
 
-def _drop(artifact: str, before: float | str, after: float | str, limit: float) -> Gate:
+def _masks(artifact: str, parity: Parity, limit: float | None, reference: str) -> Gate:
+    value = parity.mask_dice
+    if value is None:
+        why = parity.problem or "the logits are not those of a segmentation"
+        passed, text = False, f"the masks could not be compared: {why}"
+    else:
+        same = f"the masks overlap those of {reference} with a Dice of {value:.4f} on {parity.images} windows"
+        if limit is None:
+            passed, text = True, f"{same}; not judged, since the weights are random and the masks mean nothing"
+        else:
+            passed, text = value >= limit, f"{same}; at least {limit:.3g} required"
+    return Gate(artifact=artifact, name="parity/masks", limit=limit, value=value, passed=passed, explanation=text)
+
+
+def _drop(artifact: str, metric: str, before: float | str, after: float | str, limit: float) -> Gate:
+    """The gate ``accuracy_drop`` or ``dice_drop``, after ``metric``."""
+    figure = metric.replace("mean_dice", "mean Dice")
     value: float | None = None
     passed = False
     if isinstance(before, str):
-        text = f"the accuracy of the source was not measured: {before}"
+        text = f"the {figure} of the source was not measured: {before}"
     elif isinstance(after, str):
-        text = f"the accuracy of the artifact was not measured: {after}"
+        text = f"the {figure} of the artifact was not measured: {after}"
     else:
-        # Both are counts divided by the number of images; without this, 0.85 - 0.84 would exceed 0.01.
+        # Both carry the rounding of a division; without this, 0.85 - 0.84 would exceed 0.01.
         value = round(before - after, 12)
         passed = value <= limit
         moved = f"{value * 100:.2f} points lower than" if value > 0 else f"{-value * 100:.2f} points above"
         text = (
-            f"accuracy {after:.2%} is {moved if value else 'equal to'} the source's {before:.2%}; "
+            f"{figure} {after:.2%} is {moved if value else 'equal to'} the source's {before:.2%}; "
             f"a drop of at most {limit * 100:.2f} points is allowed"
         )
-    return Gate(artifact=artifact, name="accuracy_drop", limit=limit, value=value, passed=passed, explanation=text)
+    name = metric.removeprefix("mean_") + "_drop"
+    return Gate(artifact=artifact, name=name, limit=limit, value=value, passed=passed, explanation=text)
 
 
-def _accuracy(measurements: Iterable[Measurement], artifact: str | None) -> float | str:
-    """The newest accuracy, or why there is none."""
+def _newest(metric: str, measurements: Iterable[Measurement], artifact: str | None) -> float | str:
+    """The newest value of ``metric``, or why there is none."""
     found: float | str = "no such figure in the record"
     for one in measurements:
-        if one.metric == "accuracy" and artifact in (None, one.artifact):
+        if one.metric == metric and artifact in (None, one.artifact):
             found = one.samples[0] if one.samples is not None else str(one.not_measured_reason)
     return found

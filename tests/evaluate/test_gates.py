@@ -98,3 +98,79 @@ def test_the_newest_accuracy_of_this_artifact_counts() -> None:
     rows = [accuracy("a", 0.1), accuracy("a", 0.9), accuracy("b", 0.2)]
     gate = check("a", "int8", GOOD, rows, [accuracy("source", 0.9)], Gates(), True)[1]
     assert gate.value == 0.0
+
+
+def segmentation(
+    precision: str,
+    parity: Parity,
+    before: float = 0.85,
+    after: float = 0.85,
+    trained: bool = True,
+    trained_int8: bool = False,
+) -> dict[str, Gate]:
+    dice = [
+        Measurement(artifact=name, metric="mean_dice", unit="share", samples=(value,), method="test")
+        for name, value in (("source", before), ("a", after))
+    ]
+    # The accuracy of pixels falls as well, and is not judged.
+    own = [accuracy("a", 0.1), dice[1]]
+    source = [accuracy("source", 0.9), dice[0]]
+    rows = check("a", precision, parity, own, source, Gates(), trained, trained_int8=trained_int8, dense=True)
+    return {row.name: row for row in rows}
+
+
+def masks(dice: float | None, relative: float = 1e-4) -> Parity:
+    return Parity(relative, relative, 0.9995, 64, mask_dice=dice)
+
+
+def test_segmentation_is_judged_by_its_masks_and_its_dice() -> None:
+    rows = segmentation("fp32", masks(0.995))
+    assert list(rows) == ["parity/logits", "parity/agreement", "parity/masks", "dice_drop"]
+    assert all(row.passed for row in rows.values())
+    assert rows["parity/logits"].explanation.endswith("on 64 windows; allowed 1.0e-03")
+    assert (
+        "the same class as the source on 100.0% of the pixels of 64 windows" in rows["parity/agreement"].explanation
+    )
+    assert rows["parity/masks"].explanation == (
+        "the masks overlap those of the source with a Dice of 0.9950 on 64 windows; at least 0.99 required"
+    )
+    assert rows["dice_drop"].explanation == (
+        "mean Dice 85.00% is equal to the source's 85.00%; a drop of at most 1.00 points is allowed"
+    )
+
+
+@pytest.mark.parametrize(
+    ("precision", "trained_int8", "limit"),
+    [("fp32", False, 0.99), ("int8", False, 0.9), ("bf16", False, 0.9), ("int8", True, 0.95), ("fp32", True, 0.99)],
+)
+def test_limits_of_masks(precision: str, trained_int8: bool, limit: float) -> None:
+    for dice, passed in ((limit, True), (limit - 1e-6, False)):
+        row = segmentation(precision, masks(dice), trained_int8=trained_int8)["parity/masks"]
+        assert (row.limit, row.passed) == (limit, passed)
+
+
+@pytest.mark.parametrize(("after", "passed"), [(0.84, True), (0.8399, False), (0.9, True)])
+def test_dice_drop(after: float, passed: bool) -> None:
+    row = segmentation("int8", masks(1.0), after=after)["dice_drop"]
+    assert row.passed is passed
+    assert row.value == pytest.approx(0.85 - after)
+
+
+def test_masks_that_could_not_be_compared_do_not_pass() -> None:
+    broken = Parity(None, None, None, 64, "the artifact's logits are not finite")
+    for precision in ("fp32", "int8"):
+        for trained in (True, False):
+            row = segmentation(precision, broken, trained=trained)["parity/masks"]
+            assert not row.passed
+            assert row.explanation == "the masks could not be compared: the artifact's logits are not finite"
+    assert not segmentation("int8", masks(None))["parity/masks"].passed
+    none = check("a", "int8", masks(1.0), [], [], Gates(), True, dense=True)[-1]
+    assert none.explanation == "the mean Dice of the source was not measured: no such figure in the record"
+
+
+def test_random_masks_of_a_reduced_precision_are_reported_and_not_judged() -> None:
+    rows = segmentation("int8", masks(0.3), trained=False)
+    assert list(rows) == ["parity/agreement", "parity/masks"]
+    assert rows["parity/masks"].passed
+    assert (rows["parity/masks"].limit, rows["parity/masks"].value) == (None, 0.3)
+    assert not segmentation("fp32", masks(0.3), trained=False)["parity/masks"].passed
