@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 _CONTAINERS = ("state_dict", "model_state_dict", "model", "net", "ema", "state_dict_ema", "model_ema", "weights")
-_PREFIXES = ("module.", "_orig_mod.", "model.", "net.")
+_PREFIXES = ("module.", "_orig_mod.", "model.", "net.", "vmunet.")
 _SHOWN = 8
 _GLOBAL = re.compile(r"(?:GLOBAL|global:) (?:GLOBAL )?([\w.]+)")
 _TENSORS_ONLY = (
