@@ -8,6 +8,8 @@ from torch import nn
 from edgekit.model import Model
 
 SIZE = (3, 32, 32)
+#: One input of ``unet_model``: images, or volumes.
+DENSE_SIZE = {2: (3, 16, 16), 3: (1, 8, 8, 8)}
 
 
 class Small(nn.Module):
@@ -46,3 +48,47 @@ def images(count: int = 16) -> torch.Tensor:
     generator = torch.Generator().manual_seed(1)
     coarse = torch.randn(count, 3, 8, 8, generator=generator)
     return nn.functional.interpolate(coarse, size=SIZE[1:], mode="bilinear")
+
+
+class UNet(nn.Module):
+    """Two levels for images or volumes: BatchNorm, a residual sum, a transposed convolution and a concatenation.
+
+    With ``outputs=1`` it gives one logit z and returns (0, z), as the official binary networks do here.
+    """
+
+    def __init__(self, axes: int, outputs: int = 3, width: int = 8) -> None:
+        super().__init__()
+        conv, up, norm, pool = (
+            (nn.Conv2d, nn.ConvTranspose2d, nn.BatchNorm2d, nn.MaxPool2d)
+            if axes == 2
+            else (nn.Conv3d, nn.ConvTranspose3d, nn.BatchNorm3d, nn.MaxPool3d)
+        )
+        self.enter = nn.Sequential(conv(DENSE_SIZE[axes][0], width, 3, padding=1), norm(width), nn.ReLU())
+        self.down = nn.Sequential(pool(2), conv(width, 2 * width, 3, padding=1), norm(2 * width), nn.ReLU())
+        self.inner = nn.Sequential(conv(2 * width, 2 * width, 3, padding=1), norm(2 * width))
+        self.up = nn.Sequential(up(2 * width, width, 2, 2), norm(width), nn.ReLU())
+        self.join = nn.Sequential(conv(2 * width, width, 3, padding=1), norm(width), nn.ReLU())
+        self.head = conv(width, outputs, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        skip = self.enter(x)
+        low = self.down(skip)
+        low = nn.functional.relu(low + self.inner(low))
+        logits: torch.Tensor = self.head(self.join(torch.cat([skip, self.up(low)], 1)))
+        return torch.cat([torch.zeros_like(logits), logits], 1) if logits.shape[1] == 1 else logits
+
+
+def unet(num_classes: int, in_channels: int) -> nn.Module:
+    """What ``--module`` names: for images of three channels, or volumes of one."""
+    return UNet(2 if in_channels == 3 else 3, num_classes)
+
+
+def unet_model(axes: int, num_classes: int = 3, outputs: int | None = None, width: int = 8) -> Model:
+    """Seeded, with statistics in its norms that are not those of the start."""
+    torch.manual_seed(0)
+    network = UNet(axes, outputs or num_classes, width)
+    with torch.no_grad():
+        for _ in range(3):
+            network.train()(torch.randn(4, *DENSE_SIZE[axes]) * 2 + 0.5)
+    size, built_by = DENSE_SIZE[axes], "tests.networks:unet"
+    return Model("module", {}, num_classes, size, built_by, (), network.eval(), task="segmentation")

@@ -95,7 +95,7 @@ def _kinds() -> tuple[type[nn.Module], ...]:
     return (nn.Linear, _ConvNd)
 
 
-def _watch(network: nn.Module, layers: dict[str, Any], input_size: tuple[int, int, int]) -> dict[str, _Run]:
+def _watch(network: nn.Module, layers: dict[str, Any], input_size: tuple[int, ...]) -> dict[str, _Run]:
     """What each layer read and wrote in one run, in the order of execution."""
     import torch
 

@@ -11,14 +11,14 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 
-def example(input_size: tuple[int, int, int]) -> Tensor:
-    """A seeded image ``float32[1, C, H, W]`` of noise, which no part of a network maps to a special case."""
+def example(input_size: tuple[int, ...]) -> Tensor:
+    """A seeded image ``float32[1, *input_size]`` of noise, which no part of a network maps to a special case."""
     import torch
 
     return torch.randn(1, *input_size, generator=torch.Generator().manual_seed(0))
 
 
-def irreplaceable(network: nn.Module, names: list[str], input_size: tuple[int, int, int]) -> dict[str, str]:
+def irreplaceable(network: nn.Module, names: list[str], input_size: tuple[int, ...]) -> dict[str, str]:
     """Those of the layers ``names`` that must stay, since the network looks at more than what they compute.
 
     Each is put into a container, which computes the same and has no ``weight`` or ``in_features``. That no layer

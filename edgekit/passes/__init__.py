@@ -12,13 +12,14 @@ from edgekit.passes.factorize import Factorize
 from edgekit.passes.finetune import Finetune
 from edgekit.passes.fold_batchnorm import FoldBatchnorm
 from edgekit.passes.prune import Prune
+from edgekit.passes.prune_states import PruneStates
 from edgekit.passes.qat import Qat
 from edgekit.passes.quantize import Quantize
 from edgekit.passes.reparameterize import Reparameterize
 
 #: To add a pass: write its file, and add its class to this union.
 AnyPass = Annotated[
-    Finetune | Distill | Reparameterize | FoldBatchnorm | Prune | Factorize | Quantize | Qat,
+    Finetune | Distill | Reparameterize | FoldBatchnorm | Prune | PruneStates | Factorize | Quantize | Qat,
     Field(discriminator="kind"),
 ]
 
@@ -39,6 +40,7 @@ __all__ = [
     "PassConfig",
     "PassError",
     "Prune",
+    "PruneStates",
     "Qat",
     "Quantize",
     "Reparameterize",

@@ -11,7 +11,7 @@ from edgekit.schema import Frozen
 
 if TYPE_CHECKING:
     from edgekit.data.prepared import Prepared
-    from edgekit.model import Model
+    from edgekit.model import Model, Task
     from edgekit.recipe import Gates
     from edgekit.target import Precision, Target
 
@@ -89,6 +89,10 @@ class PassConfig(Frozen):
 
     def conflict(self, before: Sequence[str]) -> str | None:
         """Why its settings make no sense after passes of the kinds ``before``; none where they do."""
+        return None
+
+    def unfit(self, task: Task) -> str | None:
+        """Why its settings do not go with a task of this kind; none where they do."""
         return None
 
     def needs(self) -> tuple[Need, ...]:

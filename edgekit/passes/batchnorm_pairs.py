@@ -8,12 +8,12 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 
-def find(network: nn.Module, input_size: tuple[int, int, int]) -> tuple[list[tuple[str, str]], dict[str, str]]:
+def find(network: nn.Module, input_size: tuple[int, ...]) -> tuple[list[tuple[str, str]], dict[str, str]]:
     """The pairs that fold, and the BatchNorm layers that do not.
 
     Args:
         network: in eval mode; it is run once, on one image of zeros.
-        input_size: (C, H, W).
+        input_size: (C, *spatial).
 
     Returns:
         ``(layer, norm)`` names in the order of execution, and the names of the others, each with the reason.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
-import numpy as np
 from pydantic import model_validator
 
 from edgekit.errors import EdgekitError
@@ -16,8 +15,6 @@ from edgekit.training.settings import Training
 if TYPE_CHECKING:
     from edgekit.data.prepared import Prepared
     from edgekit.model import Model
-
-_EVALUATED_AT_ONCE = 64
 
 
 class Distill(Distillation, Training, PassConfig):
@@ -48,7 +45,8 @@ class Distill(Distillation, Training, PassConfig):
 
         Raises:
             PassError: there is no teacher, it has other classes or another input, it is worse than the student
-                (balanced accuracy on validation), layers do not exist or do not match, or as for ``finetune``.
+                (balanced accuracy, or mean Dice, on validation), layers do not exist or do not match, or as for
+                ``finetune``.
         """
         from edgekit.training import distillation
         from edgekit.training.loop import fit
@@ -57,10 +55,13 @@ class Distill(Distillation, Training, PassConfig):
         context.progress(0.0, "evaluating teacher and student")
         figures = {"teacher": _figures(teacher, context.data, "teacher")}
         figures["student_before"] = _figures(model, context.data, "student")
-        told, given = (one["balanced_accuracy"] for one in figures.values())
+        judged, words = "balanced_accuracy", "balanced accuracy"
+        if model.task == "segmentation":
+            judged, words = "mean_dice", "mean Dice"
+        told, given = (one[judged] for one in figures.values())
         if told < given:
             raise PassError(
-                f"the teacher '{teacher.architecture}' is worse than the student: balanced accuracy on validation "
+                f"the teacher '{teacher.architecture}' is worse than the student: {words} on validation "
                 f"{told:.4f} against {given:.4f}",
                 where=self.kind,
                 remedy="train the teacher longer, take a better one, or use 'finetune'",
@@ -85,6 +86,12 @@ def _teacher(student: Model, context: Context) -> Model:
             where="distill",
             remedy="train the teacher on this recipe's classes",
         )
+    if teacher.task != student.task:
+        raise PassError(
+            f"the teacher '{teacher.architecture}' is for {teacher.task}, the student for {student.task}",
+            where="distill",
+            remedy="take a teacher of the same task",
+        )
     if teacher.input_size != student.input_size:
         told, given = ("x".join(map(str, model.input_size)) for model in (teacher, student))
         raise PassError(
@@ -96,28 +103,19 @@ def _teacher(student: Model, context: Context) -> Model:
 
 
 def _figures(model: Model, data: Prepared, of: str) -> dict[str, Any]:
-    """How good a model is on validation; balanced accuracy is the mean sensitivity of the classes found there."""
-    from edgekit.evaluate.figures import figures_of
-    from edgekit.model import logits
+    """How good a model is on validation, see ``training.scoring``."""
+    from edgekit.training.scoring import of_split, scores
 
-    labels = np.asarray(data.labels("val"))
+    count = data.count("val")
     try:
-        rows = [
-            logits(model, data.inputs("val", np.arange(start, min(start + _EVALUATED_AT_ONCE, len(labels)))))
-            for start in range(0, len(labels), _EVALUATED_AT_ONCE)
-        ]
+        found = scores(model, of_split(data, "val"), count, data.classes)
     except EdgekitError as error:
         raise PassError(f"the {of}: {error.problem}", where="distill", remedy=error.remedy) from None
-    found, _ = figures_of(np.concatenate(rows).astype(np.float64), labels, data.classes)
-    value = {name: float(figure(np.ones((1, len(labels))))[0]) for name, figure in found.items()}
-    sensitivities = [one for name, one in value.items() if name.startswith("sensitivity/")]
+    names = ("accuracy", "balanced_accuracy", "mean_dice", "ece", "nll")
     return {
         "architecture": model.architecture,
         "parameters": model.parameter_count,
         "split": "val",
-        "images": len(labels),
-        "accuracy": value["accuracy"],
-        "balanced_accuracy": float(np.mean(sensitivities)),
-        "ece": value["ece"],
-        "nll": value["nll"],
+        "images": count,
+        **{name: found[name] for name in names if name in found},
     }

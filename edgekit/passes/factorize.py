@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from edgekit.factorization.ranks import Choice, Options
-    from edgekit.model import Model
+    from edgekit.model import Model, Task
 
 #: What ranks are rounded to where no target says what its vector units like.
 _MULTIPLE = 8
@@ -76,6 +76,11 @@ class Factorize(StructuralPass):
             )
         return self
 
+    def unfit(self, task: Task) -> str | None:
+        """See ``PassConfig``: the settings of the recovery."""
+        problem = self.recovery.unfit(task) if self.recovery is not None else None
+        return problem and f"recovery: {problem}"
+
     def needs(self) -> tuple[Need, ...]:
         """See ``PassConfig``: the targets say what ranks are rounded to."""
         return ("targets", "machine") if self.latency is not None else ("targets",)
@@ -115,7 +120,7 @@ class Factorize(StructuralPass):
         after, layers = factorized(model, every, chosen, context)
         with torch.no_grad():
             given = after.network(example(model.input_size))
-        if tuple(given.shape) != (1, model.num_classes) or not bool(given.isfinite().all()):
+        if tuple(given.shape) != (1, *model.output_size) or not bool(given.isfinite().all()):
             raise PassError(
                 f"the factorized network gives {list(given.shape)}, or numbers that are not finite",
                 where="factorize",

@@ -18,7 +18,7 @@ from edgekit.training.recovery import Recovery
 if TYPE_CHECKING:
     from torch import nn
 
-    from edgekit.model import Model
+    from edgekit.model import Model, Task
 
 
 class Prune(StructuralPass):
@@ -103,6 +103,11 @@ class Prune(StructuralPass):
         if self.steps > 1 and self.recovery is None:
             raise ValueError("'steps' without 'recovery' gives nothing over one step; add 'recovery'")
         return self
+
+    def unfit(self, task: Task) -> str | None:
+        """See ``PassConfig``: the settings of the recovery."""
+        problem = self.recovery.unfit(task) if self.recovery is not None else None
+        return problem and f"recovery: {problem}"
 
     def needs(self) -> tuple[Need, ...]:
         """See ``PassConfig``: the targets say what channels are rounded to."""

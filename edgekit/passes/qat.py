@@ -18,8 +18,6 @@ from edgekit.training.distillation import Distillation
 from edgekit.training.settings import Training
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
     from torch import nn
 
     from edgekit.model import Model
@@ -93,6 +91,7 @@ class Qat(Training, Calibration, PassConfig):
         from edgekit.quantization.placement import PORTABLE
         from edgekit.quantization.training_program import FakeQuantized
         from edgekit.training import distillation
+        from edgekit.training.layout import in_channels_last
         from edgekit.training.loop import fit, supervised_only
 
         float_model, start, changes = self._start(model, context)
@@ -100,13 +99,13 @@ class Qat(Training, Calibration, PassConfig):
         batch = -(-count // -(-count // self.batch_size))  # the largest that the loop makes
         network = FakeQuantized(start, PORTABLE, batch, self.learn_ranges)
         student = replace(start, network=network)
-        figures = self._validate(network, context)
+        figures = self._validate(student, context)
         changes["start"] = figures
         objective, extra = supervised_only, None
         if self.distillation is not None:
             objective, extra = distillation.objective(self.distillation, float_model, student)
         changes |= fit(
-            student, self, context, where=self.kind, objective=objective, extra=extra, layout=_channels_last
+            student, self, context, where=self.kind, objective=objective, extra=extra, layout=in_channels_last
         )
         if self._better(changes["best"], figures):
             found = trained.finished(start, network, post_training.draw(self.images, self.seed, context))
@@ -141,17 +140,19 @@ class Qat(Training, Calibration, PassConfig):
         changes = {"method": "QAT", "starts_from": "quantize", **post_training.described(model)}
         return replace(model, quantization=None), model, {**changes, "batchnorm": {"folded": [], "frozen": frozen}}
 
-    def _validate(self, network: nn.Module, context: Context) -> dict[str, float]:
-        """The figures of an epoch, of a network that was not trained yet."""
+    def _validate(self, model: Model, context: Context) -> dict[str, float]:
+        """The figures of an epoch, of a model that was not trained yet."""
         import torch
 
         from edgekit.training import validation
+        from edgekit.training.contents import contents
+        from edgekit.training.loss import SupervisedLoss
         from edgekit.training.sampling import class_weights
 
-        data = context.data
-        weights = class_weights(self, data.labels("train"), data.classes, self.kind)
-        loss_of = torch.nn.CrossEntropyLoss(torch.tensor(weights), label_smoothing=self.label_smoothing)
-        return validation.figures(network, data, self, loss_of, torch.device("cpu"))
+        data, settings = context.data, self.for_task(model.task, self.kind)
+        weights = class_weights(settings, contents(data, "train"), data.classes, self.kind)
+        loss_of = SupervisedLoss(settings, weights)
+        return validation.figures(model.network, data, settings, loss_of, torch.device("cpu"), model.at_once)
 
 
 def _fold(model: Model, context: Context) -> tuple[Model, dict[str, Any]]:
@@ -174,33 +175,27 @@ def _batchnorms(network: nn.Module) -> list[str]:
     return [name for name, one in network.named_modules() if isinstance(one, nn.modules.batchnorm._BatchNorm)]
 
 
-def _channels_last(network: nn.Module) -> nn.Module:
-    import torch
-
-    return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
-
-
 def _compared(float_model: Model, quantized: Model, context: Context) -> dict[str, Any]:
-    """On validation: the float model, the fake-quantized one, and how often they agree."""
-    import numpy as np
-
+    """On validation: the float model, the fake-quantized one, and how often they agree (on images, or pixels)."""
     from edgekit import model as models
-    from edgekit.quantization.training_program import logits
+    from edgekit.quantization.training_program import running
+    from edgekit.training.batches import batches
+    from edgekit.training.scoring import Scores
 
-    inputs, labels = context.data.inputs("val"), np.asarray(context.data.labels("val"), dtype=np.int64)
-    before, after = models.logits(float_model, inputs), logits(quantized, inputs)
+    data, count = context.data, context.data.count("val")
+    both = {"float": float_model, "fake_quantized": running(quantized, min(count, quantized.at_once))}
+    found = {of: Scores(model.task == "segmentation", data.classes) for of, model in both.items()}
+    agree: list[float] = []
+    for part in batches(count, float_model.at_once):
+        inputs, targets = data.inputs("val", part), data.targets("val", part)
+        logits = {of: models.logits(model, inputs) for of, model in both.items()}
+        for of, one in logits.items():
+            found[of].add(one, targets)
+        before, after = (one.argmax(1) for one in logits.values())
+        agree += [float((a == b).mean()) for a, b in zip(before, after, strict=True)]
+    names = ("accuracy", "balanced_accuracy", "mean_dice")
+    figures = {of: one.figures() for of, one in found.items()}
     return {
-        "float": _accuracy(before, labels),
-        "fake_quantized": _accuracy(after, labels),
-        "argmax_agreement": float((before.argmax(1) == after.argmax(1)).mean()),
-    }
-
-
-def _accuracy(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> dict[str, float]:
-    import numpy as np
-
-    hits = logits.argmax(1) == labels
-    return {
-        "accuracy": float(hits.mean()),
-        "balanced_accuracy": float(np.mean([hits[labels == k].mean() for k in np.unique(labels)])),
+        **{of: {name: one[name] for name in names if name in one} for of, one in figures.items()},
+        "argmax_agreement": sum(agree) / count,
     }

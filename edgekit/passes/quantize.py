@@ -17,7 +17,15 @@ class Quantize(Calibration, PassConfig):
         "qat": "the model is trained with quantization already",
     }
     quantizes: ClassVar[bool] = True
-    sources: ClassVar[tuple[str, ...]] = ("passes/quantize.py", "quantization", "evaluate", "measure/trial.py")
+    sources: ClassVar[tuple[str, ...]] = (
+        "passes/quantize.py",
+        "passes/layer_names.py",
+        "quantization",
+        "training/contents.py",
+        "training/pixel_figures.py",
+        "evaluate",
+        "measure/trial.py",
+    )
 
     kind: Literal["quantize"] = "quantize"
 

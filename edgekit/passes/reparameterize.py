@@ -119,7 +119,8 @@ def merge(network: nn.Module) -> tuple[nn.Module, list[str]]:
 
 
 def _method(module: nn.Module) -> str | None:
-    return next((name for name in METHODS if callable(getattr(module, name, None))), None)
+    # Of the class: a layer that a network calls 'fuse' is no method of it.
+    return next((name for name in METHODS if callable(getattr(type(module), name, None))), None)
 
 
 def _structure(module: nn.Module) -> list[tuple[str, str]]:

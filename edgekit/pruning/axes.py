@@ -35,6 +35,7 @@ def axes(layer: nn.Module, side: Side) -> Axes | None:
     from torch import nn
     from torch.nn.modules.batchnorm import _BatchNorm
     from torch.nn.modules.conv import _ConvNd
+    from torch.nn.modules.instancenorm import _InstanceNorm
 
     if isinstance(layer, _ConvNd):
         return _convolution(layer, side)
@@ -44,7 +45,7 @@ def axes(layer: nn.Module, side: Side) -> Axes | None:
         return _plain((("weight", 1),), "in_features", layer.in_features) if side == "in" else None
     if side != "both":
         return None
-    if isinstance(layer, _BatchNorm):
+    if isinstance(layer, (_BatchNorm, _InstanceNorm)):
         names = ("weight", "bias", "running_mean", "running_var")
         return _plain(tuple((name, 0) for name in names), "num_features", layer.num_features)
     if isinstance(layer, nn.LayerNorm) and len(layer.normalized_shape) == 1:

@@ -31,14 +31,14 @@ class Candidates:
 
     Attributes:
         network: the one to prune; it stays as it is.
-        input_size: (C, H, W).
+        input_size: (C, *spatial).
         groups: what may be cut.
         scores: importance of the units of each group.
         rules: see ``Rules``.
     """
 
     network: nn.Module
-    input_size: tuple[int, int, int]
+    input_size: tuple[int, ...]
     groups: Sequence[Group]
     scores: Mapping[str, Tensor]
     rules: Rules

@@ -30,7 +30,7 @@ def difference(
     pruned: nn.Module,
     groups: Sequence[Group],
     removed: Mapping[str, Sequence[int]],
-    input_size: tuple[int, int, int],
+    input_size: tuple[int, ...],
 ) -> tuple[float, float]:
     """How far ``pruned`` is from ``network`` with the removed units unread.
 
@@ -55,7 +55,7 @@ def difference(
     return float((given - expected).abs().max()) / max(largest, 1e-30), tolerance
 
 
-def unsafe(network: nn.Module, groups: Sequence[Group], input_size: tuple[int, int, int]) -> dict[str, str]:
+def unsafe(network: nn.Module, groups: Sequence[Group], input_size: tuple[int, ...]) -> dict[str, str]:
     """Names of the groups that cannot be pruned, each with the reason. ``network`` stays as it is.
 
     Half of the units of all groups are removed from a copy and the result compared; where it differs, the groups
@@ -79,7 +79,7 @@ def unsafe(network: nn.Module, groups: Sequence[Group], input_size: tuple[int, i
     return {**found, **({group.name: reason for group in rest} if reason is not None else {})}
 
 
-def _fault(network: nn.Module, groups: Sequence[Group], input_size: tuple[int, int, int]) -> str | None:
+def _fault(network: nn.Module, groups: Sequence[Group], input_size: tuple[int, ...]) -> str | None:
     if not groups:
         return None
     removed = {group.name: _half(group) for group in groups}
@@ -112,7 +112,7 @@ def _distinct(network: nn.Module) -> nn.Module:
     return copied
 
 
-def _dtype(network: nn.Module, input_size: tuple[int, int, int]) -> torch.dtype:
+def _dtype(network: nn.Module, input_size: tuple[int, ...]) -> torch.dtype:
     """Double precision where the network can run in it."""
     import torch
 

@@ -63,13 +63,13 @@ class Group:
 
 
 def find(
-    network: nn.Module, input_size: tuple[int, int, int], apart: frozenset[str] = frozenset()
+    network: nn.Module, input_size: tuple[int, ...], apart: frozenset[str] = frozenset()
 ) -> tuple[list[Group], dict[str, str]]:
     """The groups of ``network``, which stays as it is.
 
     Args:
         network: in eval mode.
-        input_size: (C, H, W).
+        input_size: (C, *spatial).
         apart: layers whose outputs are left out here, such as the joint query, key and value of an attention.
 
     Returns:
@@ -95,7 +95,7 @@ def find(
     return found, left
 
 
-def _trace(network: nn.Module, input_size: tuple[int, int, int]) -> Any:
+def _trace(network: nn.Module, input_size: tuple[int, ...]) -> Any:
     import torch
     import torch_pruning
 

@@ -7,6 +7,7 @@ the channel goes (Molchanov et al., 2019, equation 8). Random: the baseline that
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -22,6 +23,7 @@ Importance = Literal["l1", "l2", "bn_scale", "taylor", "random"]
 #: Gradients for Taylor come from so many batches of so many training images.
 _BATCHES = 8
 _BATCH = 32
+_PIXELS = 2**23
 
 
 class Scorer:
@@ -95,7 +97,8 @@ class Scorer:
 def taylor(network: nn.Module, context: Context, seed: int) -> dict[str, Tensor]:
     """For every layer with weights, the squared sum of gradient times weight of each channel it gives.
 
-    The gradients are those of the cross-entropy on training images, the mean over batches; deterministic.
+    The gradients are those of the cross-entropy on training images (on the pixels of their masks, for
+    segmentation), the mean over batches; deterministic.
 
     Returns:
         ``float32[C]`` by the name of the layer.
@@ -108,17 +111,23 @@ def taylor(network: nn.Module, context: Context, seed: int) -> dict[str, Tensor]
     import numpy as np
     import torch
 
+    from edgekit.training.loss import SupervisedLoss
+    from edgekit.training.settings import Training
+
+    data = context.data
     working = copy.deepcopy(network).requires_grad_(True).eval()
-    labels = np.asarray(context.data.labels("train"), dtype=np.int64)
-    order = np.random.default_rng(seed).permutation(len(labels))[: _BATCHES * _BATCH]
-    batches = np.array_split(order, -(-len(order) // _BATCH))
+    cross_entropy = SupervisedLoss(Training(loss="cross_entropy"), [1.0] * len(data.classes))
+    # As many pixels as 32 images of 512 x 512, which larger windows reach with fewer.
+    size = max(1, min(_BATCH, _PIXELS // math.prod(data.preprocessing.size)))
+    order = np.random.default_rng(seed).permutation(data.count("train"))[: _BATCHES * size]
+    batches = np.array_split(order, -(-len(order) // size))
     total: dict[str, Tensor] = {}
     for chosen in batches:
         chosen = np.sort(chosen)
         working.zero_grad()
         with torch.enable_grad():
-            logits = working(torch.from_numpy(context.data.inputs("train", chosen)))
-            torch.autograd.backward(torch.nn.functional.cross_entropy(logits, torch.from_numpy(labels[chosen])))
+            logits = working(torch.from_numpy(data.inputs("train", chosen)))
+            torch.autograd.backward(cross_entropy(logits, torch.from_numpy(data.targets("train", chosen))))
         for name, layer in working.named_modules():
             change = _change(layer)
             if change is None:

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 
-def takes_image(network: nn.Module, input_size: tuple[int, int, int]) -> frozenset[str]:
+def takes_image(network: nn.Module, input_size: tuple[int, ...]) -> frozenset[str]:
     """The first layers: those that read the image itself (several where the stem has branches)."""
     import torch
 

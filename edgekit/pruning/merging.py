@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 _TOLERANCE = 1e-3
 
 
-def check_merging(before: nn.Module, pruned: nn.Module, input_size: tuple[int, int, int]) -> None:
+def check_merging(before: nn.Module, pruned: nn.Module, input_size: tuple[int, ...]) -> None:
     """Merge the branches of a copy of ``pruned``, where ``before`` has some, and compare the logits.
 
     Raises:

@@ -111,7 +111,7 @@ class AttentionRanking:
                     "the same patches and class token, or use 'attention'",
                 )
 
-    def __call__(self, told: dict[str, Tensor], given: dict[str, Tensor], image: tuple[int, int]) -> Tensor:
+    def __call__(self, told: dict[str, Tensor], given: dict[str, Tensor], image: tuple[int, ...]) -> Tensor:
         """The loss, a scalar; arguments as of ``Features``, for the layers that the pairs ``reads``."""
         found = [ranking(one.matrix(told), other.matrix(given), self._top) for one, other in self.pairs]
         return torch.stack(found).mean()

@@ -39,7 +39,7 @@ class AttentionTransfer:
     def __init__(self, pairs: list[tuple[Layer, Layer]]) -> None:
         self.reads = self.names = [(one.name, other.name) for one, other in pairs]
         for one, other in pairs:
-            if common(one.size, other.size) == (1, 1):
+            if max(common(one.size, other.size)) == 1:
                 raise PassError(
                     f"'{one.name}' ({_text(one)}) and '{other.name}' ({_text(other)}) have one position in common, "
                     "where there is nothing to attend to",
@@ -47,7 +47,7 @@ class AttentionTransfer:
                     remedy="name layers with larger maps",
                 )
 
-    def __call__(self, told: dict[str, Tensor], given: dict[str, Tensor], image: tuple[int, int]) -> Tensor:
+    def __call__(self, told: dict[str, Tensor], given: dict[str, Tensor], image: tuple[int, ...]) -> Tensor:
         """The loss, a scalar; arguments as of ``Features``."""
         distances = []
         for one, other in self.names:
@@ -56,11 +56,11 @@ class AttentionTransfer:
         return torch.stack(distances).mean()
 
 
-def _energy(output: Tensor, image: tuple[int, int]) -> Tensor:
-    """Q ``[n, 1, h, w]``."""
+def _energy(output: Tensor, image: tuple[int, ...]) -> Tensor:
+    """Q ``[n, 1, *spatial]``."""
     mapped = as_map(output, image)
     if mapped is None:
-        raise ValueError(f"the output {list(output.shape)} is no map of {image[0]}x{image[1]}")
+        raise ValueError(f"the output {list(output.shape)} is no map of {'x'.join(map(str, image))}")
     return mapped.square().sum(1, keepdim=True)
 
 
@@ -69,4 +69,4 @@ def _unit(energy: Tensor) -> Tensor:
 
 
 def _text(layer: Layer) -> str:
-    return f"{layer.size[0]}x{layer.size[1]}"
+    return "x".join(map(str, layer.size))

@@ -8,16 +8,18 @@ point of Student's t with k - 1 degrees of freedom. With several seeds a fold's 
 runs on one fold share their images, so counting each of them would make the interval too narrow. Folds share
 training images as well, so even this interval is approximate, and rather too narrow (Bengio and Grandvalet 2004: no
 estimate of this variance is unbiased). It is not clipped to 0 and 1.
+
+For segmentation the images are windows, those of a case in one fold, and Dice is over all held-out pixels together.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field, field_validator
 
 from edgekit.data import preprocess
@@ -30,7 +32,6 @@ if TYPE_CHECKING:
     from edgekit.model import Model
     from edgekit.training.settings import Training
 
-_AT_ONCE = 256
 _METHOD = (
     "each fold scored on its held-out images; mean, standard deviation (n - 1) and 95 % interval of Student's t "
     "over the folds, seeds averaged within a fold; not clipped"
@@ -128,19 +129,19 @@ def over_folds(values: Sequence[float]) -> dict[str, Any]:
 
 
 def _score(model: Model, fold: Fold) -> dict[str, float]:
-    """Accuracy, discrimination and calibration on the images held out, as the report computes them."""
-    from edgekit.evaluate.figures import figures_of
-    from edgekit.model import logits
+    """Accuracy, overlap or discrimination, and calibration on the images held out."""
+    from edgekit.training.scoring import scores
 
-    rows = [
-        logits(model, preprocess.normalize(fold.pool.pixels(part), fold.preprocessing))
-        for part in np.array_split(fold.held_out, math.ceil(len(fold.held_out) / _AT_ONCE))
-    ]
-    labels = fold.pool.labels[fold.held_out]
-    figures, _ = figures_of(np.concatenate(rows).astype(np.float64), labels, fold.classes)
-    names = ["accuracy", "balanced_accuracy", "auc", "nll", "ece", *(f"sensitivity/{one}" for one in fold.classes)]
-    whole = np.ones((1, len(labels)))
-    return {name: float(figures[name](whole)[0]) for name in names}
+    def read(part: NDArray[np.int64]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        chosen = fold.held_out[part]
+        return preprocess.normalize(fold.pool.pixels(chosen), fold.preprocessing), fold.pool.targets(chosen)
+
+    found = scores(model, read, len(fold.held_out), fold.classes)
+    own = ["mean_dice"] if model.task == "segmentation" else ["auc"]
+    per_class = ["dice", "sensitivity"] if model.task == "segmentation" else ["sensitivity"]
+    names = ["accuracy", "balanced_accuracy", *own, "nll", "ece"]
+    names += [f"{metric}/{one}" for metric in per_class for one in fold.classes]
+    return {name: found[name] for name in names}
 
 
 def _part(progress: Callable[[float, str], None], done: int, of: int, prefix: str) -> Callable[[float, str], None]:

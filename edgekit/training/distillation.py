@@ -4,9 +4,10 @@ The loss of a batch, which ``distillation_loss`` computes, is
 
     L = (1 - w) CE + w T^2 KL(softmax(teacher / T) || softmax(student / T)) + f F + a A + r R
 
-with w = ``weight`` and T = ``temperature`` (Hinton et al. 2015; KL is the mean over images), CE the supervised loss
-of the pass, f = ``feature_weight``, a = ``attention_weight`` and r = ``ranking_weight``. F is that of ``features``,
-A of ``attention_transfer``, R of ``attention_ranking``; each is there only where its layers are given.
+with w = ``weight`` and T = ``temperature`` (Hinton et al. 2015; KL is the mean over images, or over all
+pixels but the ignored ones), CE the supervised loss of the pass (for segmentation with its Dice),
+f = ``feature_weight``, a = ``attention_weight`` and r = ``ranking_weight``. F is that of ``features``, A of
+``attention_transfer``, R of ``attention_ranking``; each is there only where its layers are given.
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import torch
 from torch.nn import functional
 
+from edgekit.data.base import IGNORE
 from edgekit.training.layers import run
 from edgekit.training.layout import channels_last
 
@@ -29,7 +30,7 @@ class Term(Protocol):
     names: list[tuple[str, str]]
     reads: list[tuple[str, str]]
 
-    def __call__(self, told: dict[str, Tensor], given: dict[str, Tensor], image: tuple[int, int]) -> Tensor:
+    def __call__(self, told: dict[str, Tensor], given: dict[str, Tensor], image: tuple[int, ...]) -> Tensor:
         """A scalar, from the outputs of the teacher's and of the student's layers, by name."""
         ...
 
@@ -61,8 +62,10 @@ class Loss:
         with torch.no_grad():
             answer, told = run(self._teacher.to(inputs.device), inputs, self._reads[0])
         if settings.weight:
-            total = total + settings.weight * soft_loss(answer, logits, settings.temperature)
-        image = (inputs.shape[2], inputs.shape[3])
+            # 255 is a class like any other where an image has one label.
+            counts = labels != IGNORE if labels.ndim > 1 else None
+            total = total + settings.weight * soft_loss(answer, logits, settings.temperature, counts)
+        image = tuple(inputs.shape[2:])
         for weight, term in self._terms.values():
             total = total + weight * term(told, given, image)
         return total
@@ -77,8 +80,18 @@ class Loss:
         return found
 
 
-def soft_loss(teacher: Tensor, student: Tensor, temperature: float) -> Tensor:
-    """T^2 KL(softmax(teacher / T) || softmax(student / T)) of logits ``[n, K]``, the mean over images."""
+def soft_loss(teacher: Tensor, student: Tensor, temperature: float, counts: Tensor | None = None) -> Tensor:
+    """T^2 KL(softmax(teacher / T) || softmax(student / T)), the mean over images, or over pixels.
+
+    Args:
+        teacher: logits ``[n, K]`` or ``[n, K, *spatial]``.
+        student: of the same shape.
+        temperature: T.
+        counts: which pixels count, ``bool[n, *spatial]``; none: all. With no pixel at all the loss is 0.
+    """
     told = functional.log_softmax(teacher / temperature, dim=1)
     given = functional.log_softmax(student / temperature, dim=1)
-    return functional.kl_div(given, told, reduction="batchmean", log_target=True) * temperature**2
+    divergence = functional.kl_div(given, told, reduction="none", log_target=True).sum(1)
+    if counts is None:
+        return divergence.mean() * temperature**2
+    return (divergence * counts).sum() / counts.sum().clamp_min(1) * temperature**2

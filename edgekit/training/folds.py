@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,7 @@ from edgekit.data.base import Preprocessing, SplitName
 from edgekit.data.splits import draw
 from edgekit.errors import InputError, missing_package
 from edgekit.passes.base import PassError
+from edgekit.training.contents import contents
 
 if TYPE_CHECKING:
     from edgekit.data.prepared import Prepared
@@ -22,25 +24,46 @@ TRAIN_SHARE = 0.8
 
 
 class Pool:
-    """The images of ``train`` and ``val`` as one list; never those of ``test``."""
+    """The images of ``train`` and ``val`` as one list; never those of ``test``.
+
+    Attributes:
+        classes, preprocessing: of the data.
+        contents: ``int64[n, classes]``, see ``sampling.contents``.
+        labels: ``int64[n]``: by which the images are divided. A window of a segmentation is taken for the rarest
+            class in it.
+        groups: ``int64[n]``: images of one number stay together.
+    """
 
     def __init__(self, data: Prepared) -> None:
         self.classes = data.classes
         self.preprocessing = data.preprocessing
         self._data = data
         self._first = data.count("train")
-        self.labels = np.concatenate([data.labels("train"), data.labels("val")])
+        self.contents = np.concatenate([contents(data, "train"), contents(data, "val")])
+        # A window without a counted pixel goes with the background.
+        frequent = np.argsort(-self.contents.sum(axis=0), kind="stable")
+        self.labels = np.zeros(len(self.contents), dtype=np.int64)
+        for one in frequent:
+            self.labels[self.contents[:, one] > 0] = one
         # No group is in two splits, so the second split's numbers go on where the first one's end.
         train, val = data.groups("train"), data.groups("val")
         self.groups = np.concatenate([train, val + train.max() + 1])
 
-    def pixels(self, chosen: NDArray[np.int64]) -> NDArray[np.uint8]:
-        """``uint8[k, H, W, C]`` of the images ``chosen``."""
-        height, width = self.preprocessing.size
-        found = np.empty((len(chosen), height, width, self.preprocessing.channels), dtype=np.uint8)
+    def pixels(self, chosen: NDArray[np.int64]) -> NDArray[Any]:
+        """``[k, *spatial, C]`` of the images ``chosen``."""
+        return self._gather(chosen, self._data.pixels)
+
+    def targets(self, chosen: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Labels ``int64[k]`` of the images ``chosen``, or masks ``int64[k, *spatial]``."""
+        return self._gather(chosen, self._data.targets)
+
+    def _gather(
+        self, chosen: NDArray[np.int64], read: Callable[[SplitName, NDArray[np.int64]], NDArray[Any]]
+    ) -> NDArray[Any]:
         early = chosen < self._first
-        found[early] = self._data.pixels("train", chosen[early])
-        found[~early] = self._data.pixels("val", chosen[~early] - self._first)
+        parts = read("train", chosen[early]), read("val", chosen[~early] - self._first)
+        found = np.empty((len(chosen), *parts[0].shape[1:]), dtype=parts[0].dtype)
+        found[early], found[~early] = parts
         return found
 
 
@@ -69,12 +92,20 @@ class Fold:
         """The recipe's ``input``."""
         return self.pool.preprocessing
 
+    def count(self, split: SplitName) -> int:
+        """Number of images of ``train`` or ``val``."""
+        return len(self._indices(split))
+
     def labels(self, split: SplitName) -> NDArray[np.int64]:
-        """``int64[n]`` of ``train`` or ``val``."""
+        """``int64[n]`` of ``train`` or ``val``, see ``Pool``."""
         return self.pool.labels[self._indices(split)]
 
-    def pixels(self, split: SplitName, indices: NDArray[np.int64]) -> NDArray[np.uint8]:
-        """``uint8[k, H, W, C]`` of the images ``indices`` of ``train`` or ``val``."""
+    def targets(self, split: SplitName, indices: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Labels ``int64[k]`` of the images ``indices`` of ``train`` or ``val``, or masks."""
+        return self.pool.targets(self._indices(split)[indices])
+
+    def pixels(self, split: SplitName, indices: NDArray[np.int64]) -> NDArray[Any]:
+        """``[k, *spatial, C]`` of the images ``indices`` of ``train`` or ``val``."""
         return self.pool.pixels(self._indices(split)[indices])
 
     def _indices(self, split: SplitName) -> NDArray[np.int64]:
@@ -106,7 +137,7 @@ def divide(pool: Pool, folds: int, seed: int, where: str) -> list[Fold]:
     grouped = len(np.unique(pool.groups)) < len(pool.groups)
     unit = "groups (patients or lesions)" if grouped else "images"
     for k, name in enumerate(pool.classes):
-        have = len(np.unique(pool.groups[pool.labels == k]))
+        have = len(np.unique(pool.groups[pool.contents[:, k] > 0]))
         if have < folds:
             raise PassError(
                 f"the class '{name}' has {have} {unit} in train and val together, too few for {folds} folds",
@@ -132,7 +163,7 @@ def divide(pool: Pool, folds: int, seed: int, where: str) -> list[Fold]:
 
 def _check(fold: Fold, number: int, where: str) -> None:
     for part, indices in (("trains", fold.train), ("validates", fold.val), ("is held out", fold.held_out)):
-        counts = np.bincount(fold.pool.labels[indices], minlength=len(fold.classes))
+        counts = fold.pool.contents[indices].sum(axis=0)
         absent = [name for name, n in zip(fold.classes, counts, strict=True) if n == 0]
         if absent:
             raise PassError(

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Literal, Self
 from pydantic import Field, model_validator
 
 from edgekit.errors import missing_package
-from edgekit.passes.base import PassError
 from edgekit.schema import Frozen
 
 if TYPE_CHECKING:
@@ -67,6 +66,8 @@ def fabric(hardware: Hardware, where: str) -> Fabric:
         PassError: this machine has no such devices, or several machines do not know of each other.
         MissingError: Lightning Fabric is not installed.
     """
+    from edgekit.passes.base import PassError  # the passes' own settings are made of these
+
     try:
         from lightning_fabric import Fabric
         from lightning_fabric.plugins.environments.lightning import LightningEnvironment

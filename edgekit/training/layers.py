@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -28,7 +29,7 @@ class Layer:
         name: as in ``named_modules``.
         kind: its class.
         composite: whether it is made of layers with weights.
-        size: (h, w) of its map.
+        size: (h, w) of its map, or (d, h, w).
         channels: of its map.
         depth: share of the network's layers with weights that have run when it is done, 0 to 1.
     """
@@ -36,7 +37,7 @@ class Layer:
     name: str
     kind: type
     composite: bool
-    size: tuple[int, int]
+    size: tuple[int, ...]
     channels: int
     depth: float
 
@@ -89,7 +90,7 @@ def _keep(found: dict[str, Tensor], name: str) -> Callable[..., None]:
 
 def probe(model: Model) -> dict[str, Layer]:
     """Every layer of ``model`` that puts out a spatial map, in the order in which they are done."""
-    size = (model.input_size[1], model.input_size[2])
+    size = model.input_size[1:]
     done: list[tuple[str, nn.Module, Tensor, int]] = []
     weighted = 0
 
@@ -116,7 +117,7 @@ def probe(model: Model) -> dict[str, Layer]:
             name,
             type(layer),
             any(any(True for _ in child.parameters()) for child in layer.children()),
-            (mapped.shape[2], mapped.shape[3]),
+            tuple(mapped.shape[2:]),
             mapped.shape[1],
             before / max(weighted, 1),
         )
@@ -124,16 +125,16 @@ def probe(model: Model) -> dict[str, Layer]:
     }
 
 
-def as_map(output: Tensor, image: tuple[int, int]) -> Tensor | None:
-    """``output`` as ``[n, C, h, w]``, or none where it is no map of the image.
+def as_map(output: Tensor, image: tuple[int, ...]) -> Tensor | None:
+    """``output`` as ``[n, C, *spatial]``, or none where it is no map of the image.
 
-    Taken as maps are ``[n, C, h, w]``, ``[n, h, w, C]`` and tokens ``[n, N, C]`` whose last h w lie on a grid;
-    the up to five before them (class token, distillation token, registers) are left out. Which it is shows in the
-    image's aspect ratio.
+    Taken as maps are ``[n, C, *spatial]``, ``[n, *spatial, C]`` and tokens ``[n, N, C]`` whose last ones lie on a
+    grid; the up to five before them (class token, distillation token, registers) are left out. Which it is shows in
+    the image's aspect ratio.
 
     Args:
         output: of a layer.
-        image: (H, W) of the network's input.
+        image: (H, W) or (D, H, W) of the network's input.
     """
     if output.ndim == 3:
         for prefix in range(_MOST_PREFIX_TOKENS + 1):
@@ -141,27 +142,32 @@ def as_map(output: Tensor, image: tuple[int, int]) -> Tensor | None:
             if grid is not None:
                 return output[:, prefix:].transpose(1, 2).reshape(len(output), -1, *grid)
         return None
-    if output.ndim != 4:
+    if output.ndim != len(image) + 2:
         return None
-    _, first, second, third = output.shape
     # A size that was rounded fits the ratio to within one row or column only.
     for slack in (0, max(image)):
-        if _fits((second, third), image, slack):
+        if _fits(output.shape[2:], image, slack):
             return output
-        if _fits((first, second), image, slack):
-            return output.permute(0, 3, 1, 2)
+        if _fits(output.shape[1:-1], image, slack):
+            return output.movedim(-1, 1)
     return None
 
 
-def _fits(size: tuple[int, int], image: tuple[int, int], slack: int) -> bool:
-    within = size[0] <= image[0] and size[1] <= image[1]
-    return within and abs(size[0] * image[1] - size[1] * image[0]) <= slack
+def _fits(size: tuple[int, ...], image: tuple[int, ...], slack: int) -> bool:
+    within = all(one <= whole for one, whole in zip(size, image, strict=True))
+    ratios = (abs(size[0] * whole - one * image[0]) for one, whole in zip(size[1:], image[1:], strict=True))
+    return within and all(gap <= slack for gap in ratios)
 
 
-def _grid(tokens: int, image: tuple[int, int]) -> tuple[int, int] | None:
-    for rows in range(1, tokens + 1):
-        if tokens % rows == 0 and _fits((rows, tokens // rows), image, 0):
-            return rows, tokens // rows
+def _grid(tokens: int, image: tuple[int, ...]) -> tuple[int, ...] | None:
+    """The one size in the image's ratio that has as many positions."""
+    for first in range(1, image[0] + 1):
+        sizes = [first * whole for whole in image]
+        if any(one % image[0] for one in sizes):
+            continue
+        grid = tuple(one // image[0] for one in sizes)
+        if math.prod(grid) == tokens:
+            return grid
     return None
 
 

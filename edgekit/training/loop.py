@@ -11,8 +11,9 @@ import numpy as np
 
 from edgekit.passes.base import Context, PassError
 from edgekit.training import hardware, processes, validation
-from edgekit.training.augment import kind_of
+from edgekit.training.contents import contents
 from edgekit.training.determinism import deterministic
+from edgekit.training.inputs import Inputs, check
 from edgekit.training.layout import channels_last
 from edgekit.training.objective import Objective, Supervised, supervised_only
 from edgekit.training.sampling import Batches, Images, class_weights
@@ -55,35 +56,48 @@ def fit(
         images: what to train on in place of ``context.data``, such as a fold of it.
 
     Returns:
-        What happened, plain data: images, class weights, device, epochs run, best epoch, history, seconds.
+        What happened, plain data: images, class weights, loss and monitor, device, epochs run, best epoch, history,
+        seconds.
 
     Raises:
-        PassError: the loss is not finite, a class has no training image, the network has no classifier to train
-            alone, images that are not square would be turned, or this machine lacks the device.
+        PassError: the loss is not finite, a class has no training image (pixel), the network has no classifier to
+            train alone, a setting is not for such a task or such images, or this machine lacks the device.
     """
     from edgekit.model import settle
 
     started = time.monotonic()
-    if any(kind_of(one) == "quarter_turn" for one in settings.augment) and len(set(model.input_size[1:])) > 1:
-        raise PassError(
-            f"'quarter_turn' needs square images, the input is {model.input_size[1]}x{model.input_size[2]}",
-            where=f"{where}.augment",
-            remedy="leave it out, or change input.size",
-        )
+    settings = settings.for_task(model.task, where)
     data = context.data if images is None else images
-    labels = np.asarray(data.labels("train"), dtype=np.int64)
-    weights = class_weights(settings, labels, data.classes, where)
-    batches = Batches(settings, labels, settings.devices * settings.nodes, where)
+    eight_bit = data.pixels("train", np.arange(1)).dtype == np.uint8
+    check(settings.augment, model.input_size[1:], eight_bit, where)
+    held = contents(data, "train")
+    weights = class_weights(settings, held, data.classes, where)
+    batches = Batches(settings, held, settings.devices * settings.nodes, where)
     validation.check(settings, data, where)
-    job = Job(model, settings, data, batches, weights, context.threads, where, objective, extra, after_step, layout)
+    job = Job(
+        model,
+        settings,
+        data,
+        Inputs(settings.augment, data.preprocessing, eight_bit),
+        batches,
+        weights,
+        context.threads,
+        where,
+        objective,
+        extra,
+        after_step,
+        layout,
+    )
     best, report = processes.run(
         settings, where, context.progress, lambda fabric, progress: _train(job, fabric, progress)
     )
     model.network.load_state_dict(best)
     settle(model.network)
     return {
-        "images": len(labels),
+        "images": len(held),
         "class_weights": dict(zip(data.classes, weights, strict=True)),
+        "loss": settings.loss,
+        "monitor": settings.monitor,
         **report,
         "training_seconds": time.monotonic() - started,
     }
@@ -154,7 +168,8 @@ def _text(settings: Training, epoch: int, history: list[dict[str, Any]]) -> str:
     text = f"epoch {epoch + 1}/{settings.epochs}"
     if history:
         last = history[-1]
-        text += f" loss {last['loss']:.3f} val balanced accuracy {last['validation_balanced_accuracy']:.3f}"
+        figure = "mean_dice" if "validation_mean_dice" in last else "balanced_accuracy"
+        text += f" loss {last['loss']:.3f} val {figure.replace('_', ' ')} {last[f'validation_{figure}']:.3f}"
     return text
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-#: The recipe's own loss: logits ``[n, K]`` and labels ``[n]`` to a scalar.
+#: The recipe's own loss: logits ``[n, K, ...]`` and targets ``[n, ...]`` to a scalar.
 Supervised = Callable[["Tensor", "Tensor"], "Tensor"]
 
 
@@ -25,9 +25,9 @@ class Objective(Protocol):
 
         Args:
             network: in training mode, not wrapped: its layers have their own names; call it once.
-            inputs: ``float32[n, C, H, W]``, augmented, on the device that trains.
-            labels: ``int64[n]``, there as well.
-            supervised: the recipe's own loss ``(logits, labels) -> scalar``: weighted cross-entropy.
+            inputs: ``float32[n, C, *spatial]``, augmented, on the device that trains.
+            labels: ``int64[n]``, or ``int64[n, *spatial]`` with IGNORE for segmentation; there as well.
+            supervised: the recipe's own loss ``(logits, labels) -> scalar``, see ``training.loss``.
         """
         ...
 

@@ -48,15 +48,19 @@ def train_mode(network: nn.Module, parts: tuple[nn.Module, ...]) -> None:
 def optimizer(settings: Training, modules: nn.Module) -> Optimizer:
     """Over all parameters of ``modules`` that learn; biases and norms without weight decay.
 
+    Nor has what a module's own ``no_weight_decay()`` names (timm's convention): position embeddings, and the decay
+    rates of a selective scan, which weight decay would drive towards the same value.
+
     AdamW (Loshchilov and Hutter 2019); SGD with Nesterov momentum 0.9; RAdam (Liu et al. 2020), whose weight decay
     is decoupled as AdamW's is.
     """
     import torch
 
-    learning = [p for p in modules.parameters() if p.requires_grad]
+    spared = _spared(modules)
+    learning = [(p, p.ndim > 1 and id(p) not in spared) for p in modules.parameters() if p.requires_grad]
     groups = [
-        {"params": [p for p in learning if p.ndim > 1], "weight_decay": settings.weight_decay},
-        {"params": [p for p in learning if p.ndim <= 1], "weight_decay": 0.0},
+        {"params": [p for p, decays in learning if decays], "weight_decay": settings.weight_decay},
+        {"params": [p for p, decays in learning if not decays], "weight_decay": 0.0},
     ]
     groups = [group for group in groups if group["params"]]
     rate = settings.learning_rate
@@ -67,3 +71,14 @@ def optimizer(settings: Training, modules: nn.Module) -> Optimizer:
     if settings.optimizer == "adamw":
         return torch.optim.AdamW(groups, lr=rate, fused=fused)
     return torch.optim.SGD(groups, lr=rate, momentum=0.9, nesterov=True, fused=fused)
+
+
+def _spared(modules: nn.Module) -> set[int]:
+    """Identities of the parameters that some module keeps from weight decay."""
+    found: set[int] = set()
+    for module in modules.modules():
+        say = getattr(module, "no_weight_decay", None)
+        if callable(say):
+            own = dict(module.named_parameters())
+            found |= {id(own[name]) for name in say() if name in own}
+    return found

@@ -49,9 +49,9 @@ def pairs(named: Pairs, teacher: Model, student: Model, where: str) -> list[tupl
 
 def landmarks(layers: dict[str, Layer]) -> list[Layer]:
     """The last ends of stages, or the blocks of a network that keeps one size, in order of depth."""
-    sizes: dict[tuple[int, int], list[Layer]] = {}
+    sizes: dict[tuple[int, ...], list[Layer]] = {}
     for layer in layers.values():
-        if layer.size != (1, 1):
+        if max(layer.size) > 1:
             sizes.setdefault(layer.size, []).append(layer)
     ends = [_end(same) for same in sizes.values()]
     if len(ends) != 1:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,12 +30,16 @@ class Images(Protocol):
         """The recipe's ``input``."""
         ...
 
-    def labels(self, split: SplitName) -> NDArray[np.int64]:
-        """``int64[n]``, 0 to classes - 1."""
+    def count(self, split: SplitName) -> int:
+        """Number of images; for segmentation of windows."""
         ...
 
-    def pixels(self, split: SplitName, indices: NDArray[np.int64]) -> NDArray[np.uint8]:
-        """``uint8[k, H, W, C]`` of the images ``indices``, a copy."""
+    def pixels(self, split: SplitName, indices: NDArray[np.int64]) -> NDArray[Any]:
+        """``[k, *spatial, C]`` of the images ``indices``, as they are stored, a copy."""
+        ...
+
+    def targets(self, split: SplitName, indices: NDArray[np.int64]) -> NDArray[np.int64]:
+        """``int64[k]``, 0 to classes - 1; for segmentation masks ``int64[k, *spatial]`` with IGNORE."""
         ...
 
 
@@ -44,11 +48,11 @@ class Batches:
 
     Their sizes differ by one at most, and each device gets two images of each at least: BatchNorm cannot train on
     one. With ``sampling: shuffle`` an epoch has each image once; with ``class_balanced`` it draws as many images
-    with replacement, each class as often as any other.
+    with replacement: a class, each as often as any other, and then one of the windows that hold it.
 
     Args:
         settings: how.
-        labels: ``int64[n]`` of the training images.
+        held: what the training images hold: labels ``int64[n]``, or what ``contents`` gives.
         devices: how many share each batch.
         where: for the messages of errors.
 
@@ -56,25 +60,26 @@ class Batches:
         PassError: too few images.
     """
 
-    def __init__(self, settings: Training, labels: NDArray[np.int64], devices: int, where: str) -> None:
+    def __init__(self, settings: Training, held: NDArray[np.int64], devices: int, where: str) -> None:
         least = 2 * devices
-        if len(labels) < least:
+        if len(held) < least:
             raise PassError(
-                f"{len(labels)} training image{'s are' if len(labels) > 1 else ' is'} too few",
+                f"{len(held)} training image{'s are' if len(held) > 1 else ' is'} too few",
                 where=where,
                 remedy="give more training data",
             )
-        self.count = min(-(-len(labels) // settings.batch_size), len(labels) // least)
-        self._labels = labels
+        self.count = min(-(-len(held) // settings.batch_size), len(held) // least)
+        self._held = held
         self._balanced = settings.sampling == "class_balanced"
 
     def epoch(self, generator: Generator) -> Iterator[NDArray[np.int64]]:
         """Indices of the images of each batch."""
         import torch
 
-        n = len(self._labels)
+        n = len(self._held)
         if self._balanced:
-            shares = 1.0 / np.bincount(self._labels)[self._labels]
+            holds = self._held > 0 if self._held.ndim == 2 else self._held[:, None] == np.unique(self._held)
+            shares = (holds / np.maximum(holds.sum(axis=0), 1)).sum(axis=1)
             order = torch.multinomial(torch.from_numpy(shares), n, replacement=True, generator=generator)
         else:
             order = torch.randperm(n, generator=generator)
@@ -82,14 +87,14 @@ class Batches:
 
 
 def class_weights(
-    settings: Training, labels: NDArray[np.int64], classes: tuple[str, ...], where: str = "finetune"
+    settings: Training, held: NDArray[np.int64], classes: tuple[str, ...], where: str = "finetune"
 ) -> list[float]:
-    """The weight of each class in the loss.
+    """The weight of each class in the loss; ``held`` as for ``Batches``.
 
     Raises:
         PassError: a class has no training image.
     """
-    counts = np.bincount(labels, minlength=len(classes))
+    counts = held.sum(axis=0) if held.ndim == 2 else np.bincount(held, minlength=len(classes))
     absent = [name for name, n in zip(classes, counts, strict=True) if n == 0]
     if absent:
         raise PassError(
@@ -99,5 +104,5 @@ def class_weights(
         )
     if settings.class_weighting == "none":
         return [1.0] * len(classes)
-    balanced = len(labels) / (len(classes) * counts.astype(np.float64))
-    return [float(w) for w in (balanced if settings.class_weighting == "balanced" else np.sqrt(balanced))]
+    balanced = counts.sum() / (len(classes) * counts.astype(np.float64))
+    return [float(w) for w in (np.sqrt(balanced) if settings.class_weighting == "sqrt_balanced" else balanced)]

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekit.data import preprocess
 from edgekit.training import optimizers, validation
-from edgekit.training.augment import augment, transform
 from edgekit.training.averaging import averaged
+from edgekit.training.inputs import Inputs
+from edgekit.training.layout import arranged
 from edgekit.training.objective import Objective, Supervised
 from edgekit.training.sampling import Batches, Images
 
@@ -33,6 +33,7 @@ class Job:
     model: Model
     settings: Training
     images: Images
+    inputs: Inputs
     batches: Batches
     class_weights: list[float]
     threads: int
@@ -47,22 +48,19 @@ class Worker:
     """The part of ``job`` that runs on the device of ``fabric``."""
 
     def __init__(self, job: Job, fabric: Fabric) -> None:
-        import torch
+        from edgekit.training.loss import SupervisedLoss
 
         settings = job.settings
         self._job, self._fabric = job, fabric
         self._network = job.layout(copy.deepcopy(job.model.network)).to(fabric.device)
         self._heads = optimizers.freeze(settings, self._network, job.model, job.where)
-        self._loss_of = torch.nn.CrossEntropyLoss(
-            weight=torch.tensor(job.class_weights, dtype=torch.float32), label_smoothing=settings.label_smoothing
-        ).to(fabric.device)
+        self._loss_of = SupervisedLoss(settings, job.class_weights).to(fabric.device)
         step = _step_module(self._network, job.extra, job.objective, self._loss_of).to(fabric.device)
         self._optimizer = optimizers.optimizer(settings, step)
         self._step, self._stepper = fabric.setup(step, self._optimizer)
         self._average = averaged(self._network, settings.ema) if settings.ema is not None else None
         self._kept = self._network if self._average is None else self._average.module
-        self._change = transform(settings.augment, job.images.preprocessing.size)
-        self._labels = np.asarray(job.images.labels("train"), dtype=np.int64)
+        self._inputs = job.inputs
 
     @property
     def trained_parameters(self) -> int:
@@ -79,13 +77,11 @@ class Worker:
         Returns:
             The loss of the whole batch, the same on all devices. Where it is not finite, nothing was learned.
         """
-        import torch
-
         fabric, settings = self._fabric, self._job.settings
         for group in self._optimizer.param_groups:
             group["lr"] = rate
         mine = np.sort(np.array_split(batch, fabric.world_size)[fabric.global_rank])
-        loss = self._step(self._inputs(mine), torch.from_numpy(self._labels[mine]).to(fabric.device))
+        loss = self._step(*self._batch(mine))
         value = loss.detach()
         if fabric.world_size > 1:
             # Gradients are averaged over devices: weighted by its part, each image counts the same.
@@ -115,22 +111,21 @@ class Worker:
         if self._fabric.global_rank == 0:
             job = self._job
             network = settle(self._kept)
-            found = validation.figures(network, job.images, job.settings, self._loss_of, self._fabric.device)
+            found = validation.figures(
+                network, job.images, job.settings, self._loss_of, self._fabric.device, job.model.at_once
+            )
         return self._fabric.broadcast(found)
 
     def state(self) -> dict[str, Tensor]:
         """A copy of the weights that would be kept."""
         return {name: one.detach().clone() for name, one in self._kept.state_dict().items()}
 
-    def _inputs(self, indices: NDArray[np.int64]) -> Tensor:
-        import torch
-
-        images = self._job.images
-        pixels = images.pixels("train", indices)
-        if self._change is not None:
-            pixels = augment(pixels, self._change)
-        inputs = torch.from_numpy(preprocess.normalize(pixels, images.preprocessing)).to(self._fabric.device)
-        return inputs.contiguous(memory_format=torch.channels_last)
+    def _batch(self, indices: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
+        """Inputs and targets on the device, changed at random where the settings ask for it."""
+        images, device = self._job.images, self._fabric.device
+        pixels, targets = images.pixels("train", indices), images.targets("train", indices)
+        inputs, wanted = self._inputs(pixels, targets)
+        return arranged(inputs.to(device)), wanted.to(device)
 
 
 def _step_module(

@@ -8,7 +8,10 @@ import pytest
 from edgekit.data.base import SPLITS, Dataset, Preprocessing, Split
 from edgekit.data.prepared import Prepared, prepare
 from edgekit.model import Model, create
+from edgekit.passes import Context, Finetune
 from edgekit.recipe import ModelConfig
+from tests.dense_data import dense_data
+from tests.networks import unet_model
 
 CLASSES = ("dark", "bright")
 COUNTS = {"train": (30, 10), "val": (8, 8), "test": (4, 4)}
@@ -21,6 +24,14 @@ def _split(counts: tuple[int, int], seed: int) -> Split:
     images = random.integers(0, 120, (len(labels), 32, 32, 3)) + labels[:, None, None, None] * 90
     pixels = images.astype(np.uint8)
     return Split(len(labels), lambda index: pixels[index], labels, tuple(map(str, range(len(labels)))))
+
+
+@pytest.fixture(scope="session", params=[2, 3], ids=["images", "volumes"])
+def dense(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Prepared, Model]:
+    """Data with masks, and a network that has learned a little from it."""
+    data, model = dense_data(tmp_path_factory.mktemp("dense"), request.param), unet_model(request.param)
+    settings = Finetune(epochs=8, batch_size=4, learning_rate=0.02)
+    return data, settings.apply(model, Context(data)).model
 
 
 @pytest.fixture(scope="session")

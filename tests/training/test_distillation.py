@@ -44,6 +44,17 @@ def test_soft_loss_is_the_closed_form(temperature: float) -> None:
     assert float(soft_loss(teacher, teacher + 3, temperature)) == pytest.approx(0, abs=1e-12)
 
 
+def test_soft_loss_of_pixels_is_the_mean_over_those_that_count() -> None:
+    generator = torch.Generator().manual_seed(0)
+    teacher, student = torch.randn(2, 2, 3, 4, 5, generator=generator).double()
+    counts = torch.rand(2, 4, 5, generator=generator) < 0.5
+    told, given = (one.movedim(1, -1)[counts] for one in (teacher, student))
+    assert float(soft_loss(teacher, student, 3.0, counts)) == pytest.approx(
+        float(soft_loss(told, given, 3.0)), rel=1e-12
+    )
+    assert float(soft_loss(teacher, student, 3.0, counts & False)) == 0
+
+
 def test_gradient_of_the_soft_loss_keeps_its_size() -> None:
     """What T^2 is for: at high temperature the gradient tends to that of logits, centred, over the classes."""
     teacher = torch.randn(1, 5, generator=torch.Generator().manual_seed(0), dtype=torch.float64)

@@ -152,3 +152,18 @@ def test_attention_transfer_compares_where_and_not_how_much() -> None:
 def test_one_position_has_no_attention() -> None:
     with pytest.raises(PassError, match=r"'t' \(4x4\) and 's' \(1x1\) have one position in common"):
         AttentionTransfer([(layer("t", (4, 4), 6), layer("s", (1, 1), 3))])
+
+
+@pytest.mark.parametrize(
+    ("shape", "wanted"),
+    [
+        ((2, 5, 2, 4, 8), (5, 2, 4, 8)),
+        ((2, 2, 4, 8, 5), (5, 2, 4, 8)),
+        ((2, 1 + 1 * 2 * 4, 5), (5, 1, 2, 4)),
+        ((2, 5, 4, 8), None),
+        ((2, 7, 5), None),
+    ],
+)
+def test_maps_of_volumes(shape: tuple[int, ...], wanted: tuple[int, ...] | None) -> None:
+    found = as_map(torch.zeros(shape), (4, 8, 16))
+    assert (None if found is None else tuple(found.shape[1:])) == wanted

@@ -5,7 +5,7 @@ import copy
 import torch
 from torch import nn
 
-from edgekit.training.layout import channels_last
+from edgekit.training.layout import arranged, channels_last
 
 
 def test_gradients_of_strided_1x1_convolutions_on_few_channels() -> None:
@@ -25,3 +25,13 @@ def test_gradients_of_strided_1x1_convolutions_on_few_channels() -> None:
 def test_other_layers_keep_their_stride() -> None:
     network = channels_last(nn.Sequential(nn.Conv2d(3, 8, 3, stride=2), nn.Conv2d(32, 8, 1, stride=2)))
     assert [layer.stride for layer in network.modules() if isinstance(layer, nn.Conv2d)] == [(2, 2), (2, 2)]
+
+
+def test_volumes_stay_as_they_are() -> None:
+    first, second = nn.Conv3d(1, 4, 3), nn.Conv3d(4, 4, 1, stride=2)
+    network = nn.Sequential(first, second)
+    assert channels_last(network) is network
+    assert first.weight.is_contiguous()
+    assert second.stride == (2, 2, 2)
+    assert arranged(torch.zeros(2, 1, 4, 4, 4)).is_contiguous()
+    assert arranged(torch.zeros(2, 3, 4, 4)).is_contiguous(memory_format=torch.channels_last)

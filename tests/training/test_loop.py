@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from edgekit.data.base import SplitName
 from edgekit.data.prepared import Prepared
-from edgekit.evaluate import evaluate
+from edgekit.evaluate.classification import evaluate
 from edgekit.model import Model, logits
 from edgekit.passes.base import Context, PassError
 from edgekit.training.loop import fit
@@ -101,10 +102,11 @@ def test_monitored_auc_is_the_report_s(model: Model, prepared: Prepared) -> None
 
 def test_auc_needs_every_class(model: Model, prepared: Prepared) -> None:
     class Lacking:
-        classes, preprocessing, pixels = prepared.classes, prepared.preprocessing, prepared.pixels
+        classes, preprocessing = prepared.classes, prepared.preprocessing
+        pixels, count = prepared.pixels, prepared.count
 
-        def labels(self, split: SplitName) -> np.ndarray[tuple[int, ...], np.dtype[np.int64]]:
-            found = np.array(prepared.labels(split))
+        def targets(self, split: SplitName, indices: NDArray[np.int64]) -> NDArray[np.int64]:
+            found = prepared.targets(split, indices)
             return np.where(found == 4, 3, found) if split == "val" else found
 
     with pytest.raises(PassError, match=r"no validation image of e.*monitor balanced_accuracy"):
