@@ -136,16 +136,47 @@ def targets() -> None:
 
 @app.command()
 def models(
-    search: Annotated[str, typer.Argument(help="part of a name")] = "",
+    search: Annotated[str, typer.Argument(help="part of a name, or a listed network's whole name")] = "",
+    everything: Annotated[bool, typer.Option("--all", help="names only, timm's other networks included")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="what is known of each network, for programs")] = False,
 ) -> None:
-    """List the architectures that a recipe can name."""
-    from edgekit import zoo
+    """List edgekit's networks and those of timm that the papers used, with their counts and runtimes.
 
-    found = [name for name in zoo.names() if search in name]
-    for name in found:
-        typer.echo(name)
-    if not found:
-        raise EdgekitError(f"no architecture's name holds '{search}'", remedy="'edgekit models' lists all")
+    With part of a name: the names that hold it, timm's other networks included. With the whole name of a listed
+    network: all that is known of it.
+    """
+    from edgekit.report import networks
+
+    listed = networks.all_known()
+    if as_json:
+        from edgekit.counts import CONVENTION
+
+        found = [one.as_json() for one in listed if search in one.entry.name]
+        if not found:
+            raise EdgekitError(f"no listed network's name holds '{search}'", remedy="'edgekit models' lists them")
+        typer.echo(json.dumps({"convention": CONVENTION, "networks": found}, indent=1, allow_nan=False))
+        return
+    exact = [one for one in listed if one.entry.name == search]
+    if exact:
+        for line in networks.lines(exact[0]):
+            typer.echo(line)
+        return
+    if search or everything:
+        from edgekit import zoo
+
+        names = [name for name in zoo.names() if search in name]
+        for name in names:
+            typer.echo(name)
+        if not names:
+            raise EdgekitError(
+                f"no architecture's name holds '{search}'", remedy="'edgekit models --all' lists all"
+            )
+        return
+    console = _console()
+    made, notes = networks.table(listed)
+    console.print(made)
+    for line in [*notes.lines(), *networks.LEGEND]:
+        console.print(line, highlight=False, soft_wrap=True, markup=False)
 
 
 @app.command()

@@ -36,6 +36,7 @@ def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> object:
         "import edgekit.cli; sys.argv = ['edgekit', '--help']; edgekit.cli.main()",
         "import edgekit.cli; sys.argv = ['edgekit', 'compress', '--help']; edgekit.cli.main()",
         "import edgekit.cli; sys.argv = ['edgekit', 'compress', 'no-such-recipe.yaml']; edgekit.cli.main()",
+        "import edgekit.cli; sys.argv = ['edgekit', 'models']; edgekit.cli.main()",
     ],
 )
 def test_help_and_import_load_nothing_heavy(code: str) -> None:
@@ -104,3 +105,47 @@ def test_models_lists_what_a_recipe_can_name(
     found = capsys.readouterr().out.split()
     assert "mobileone_s0" in found
     assert all("mobileone_s" in name for name in found)
+    assert run(monkeypatch, "models", "--all") == 0
+    assert {"mobileone_s4", "medmamba_t"} <= set(capsys.readouterr().out.split())
+
+
+def test_models_shows_counts_beside_the_papers(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(monkeypatch, "models") == 0
+    said = capsys.readouterr().out
+    row = next(line for line in said.splitlines() if line.startswith("medmamba_t "))
+    assert row.split()[1:7] == ["class.", "3x224x224", "15.22", "15.2", "2.985", "2.0"]
+    lightm = next(line for line in said.splitlines() if line.startswith("lightm_unet "))
+    mark = lightm.split()[lightm.split().index("1.09") + 1]
+    note = next(line for line in said.splitlines() if line.startswith(f"{mark}: "))
+    assert "thop" in note
+    assert "9*L*D*S + L*D" in said
+
+
+def test_models_shows_one_network_in_full(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(monkeypatch, "models", "medmamba_s") == 0
+    said = capsys.readouterr().out
+    assert said.startswith("medmamba_s: classification, 2-D, edgekit")
+    assert "19,389,544" in said
+    assert "23.5M parameters, ours 19.39M: differs; the depth" in said
+
+
+def test_models_as_json(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(monkeypatch, "models", "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert "MACs of one image" in found["convention"]
+    networks = {one["name"]: one for one in found["networks"]}
+    assert {"medmamba_t", "ultralight_vm_unet", "mobileone_s0"} <= set(networks)
+    mobileone = networks["mobileone_s0"]
+    assert mobileone["package"] == "timm"
+    assert (mobileone["parameters"], mobileone["merged"]["parameters"]) == (5_293_272, 2_078_504)
+    assert sum(mobileone["macs_breakdown"].values()) == mobileone["macs"]
+    assert [one["agrees"] for one in mobileone["published"]] == [True, True, False]
+    assert run(monkeypatch, "models", "lightm_unet", "--json") == 0
+    names = [one["name"] for one in json.loads(capsys.readouterr().out)["networks"]]
+    assert names == ["lightm_unet", "lightm_unet_3d", "lightm_unet_paper", "lightm_unet_paper_3d"]
+    assert run(monkeypatch, "models", "no such network", "--json") == 2
+    assert "no listed network's name holds 'no such network'" in capsys.readouterr().err
