@@ -32,6 +32,10 @@ class InputError(EdgekitError):
     exit_code = 2
 
 
+class UnsupportedError(InputError):
+    """A runtime cannot take a network. The run goes on with the other targets; exit code 3 at its end."""
+
+
 class GateError(EdgekitError):
     """A gate rejected at least one artifact. Exit code 3."""
 

@@ -142,6 +142,7 @@ class Modelling:
         key = {
             "model": config.model_dump(mode="json"),
             "classes": recipe.task.classes,
+            "task": recipe.task.kind,
             "input": [recipe.input.channels, *recipe.input.size],
             "weights": store.file_sha256(config.weights.path) if config.weights else None,
             "module": _module_sha256(self._module),
@@ -153,7 +154,7 @@ class Modelling:
             from edgekit import counts
             from edgekit.model import create
 
-            model, weights = create(config, recipe.task.classes, recipe.input, self._module)
+            model, weights = create(config, recipe.task.classes, recipe.input, self._module, recipe.task.kind)
             model.save(folder)
             changes = {
                 "parameters_after": model.parameter_count,
@@ -199,7 +200,7 @@ class Modelling:
                 ) from error
             after = outcome.model
             prepared = self._prepared
-            inputs = prepared.inputs("val", spread(prepared.count("val"), compared))
+            inputs = prepared.inputs("val", prepared.spread("val", compared))
             parity = evaluate.compare(logits_of(before.model, inputs), logits_of(after, inputs))
             if config.keeps_outputs and (parity.relative is None or parity.relative > 1e-3):
                 raise PassError(
@@ -264,20 +265,20 @@ def _merging(passes: Sequence[PassConfig]) -> tuple[PassConfig, ...]:
     return tuple(one for one in passes if one.keeps_outputs)
 
 
-def spread(count: int, wanted: int) -> NDArray[np.int64]:
-    """Up to ``wanted`` indices, evenly over ``count``."""
-    return np.unique(np.linspace(0, count - 1, min(count, wanted)).round().astype(np.int64))
-
-
 def logits_of(model: Model, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
     """Logits of a float model, or of the fake-quantized network of a quantized one."""
-    if model.quantization is None:
-        from edgekit.model import logits
+    from edgekit.model import logits
 
-        return logits(model, inputs)
+    return logits(as_run(model), inputs)
+
+
+def as_run(model: Model) -> Model:
+    """The model itself, or with the fake-quantized network where it is quantized."""
+    if model.quantization is None:
+        return model
     from edgekit.quantization import training_program
 
-    return training_program.logits(model, inputs)
+    return training_program.running(model, model.at_once)
 
 
 def _module_sha256(module: str | None) -> str | None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import copy
 import json
+import math
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from edgekit.recipe import ModelConfig
 
 FORMAT = 1
+#: Numbers in the inputs that are computed at a time.
+_AT_ONCE = 2**23
+Task = Literal["classification", "segmentation"]
 DESCRIPTION = "model.json"
 WEIGHTS = "weights.safetensors"
 _BROKEN = "the folder was altered; make it again"
@@ -32,26 +36,38 @@ class Model:
 
     Attributes:
         architecture, arguments, module_path: as in ``zoo.build``; ``module_path`` is ``--module``.
-        num_classes: K; the network gives logits ``[N, K]``.
-        input_size: (C, H, W) of one input.
+        num_classes: K.
+        input_size: (C, H, W), or (C, D, H, W), of one input.
         edits: what passes changed in the structure, in order; see ``passes.structural``.
         network: in eval mode, on the CPU.
         quantization: what the pass ``quantize`` found, plain JSON; none for a float model.
+        task: decides what the network gives: logits ``[N, K]``, or ``[N, K, *spatial]`` for segmentation.
     """
 
     architecture: str
     arguments: dict[str, Any]
     num_classes: int
-    input_size: tuple[int, int, int]
+    input_size: tuple[int, ...]
     module_path: str | None
     edits: tuple[dict[str, Any], ...]
     network: nn.Module
     quantization: dict[str, Any] | None = None
+    task: Task = "classification"
+
+    @property
+    def output_size(self) -> tuple[int, ...]:
+        """(K,), or (K, *spatial) for segmentation: the logits of one input."""
+        return (self.num_classes, *(self.input_size[1:] if self.task == "segmentation" else ()))
 
     @property
     def parameter_count(self) -> int:
         """Number of trainable weights."""
         return counts.parameters(self.network)
+
+    @property
+    def at_once(self) -> int:
+        """How many inputs to compute at a time: 64 small images, fewer large ones or volumes."""
+        return max(1, min(64, _AT_ONCE // math.prod(self.input_size)))
 
     def copy(self) -> Model:
         """The same model with a network of its own, to be changed in place."""
@@ -73,6 +89,7 @@ class Model:
             "architecture": self.architecture,
             "arguments": self.arguments,
             "num_classes": self.num_classes,
+            "task": self.task,
             "input_size": list(self.input_size),
             "module_path": self.module_path,
             "edits": list(self.edits),
@@ -103,7 +120,8 @@ class Model:
             version = said["format"]
             architecture, arguments = str(said["architecture"]), dict(said["arguments"])
             num_classes, path = int(said["num_classes"]), said["module_path"]
-            channels, height, width = (int(side) for side in said["input_size"])
+            size = tuple(int(side) for side in said["input_size"])
+            task: Task = "segmentation" if said.get("task") == "segmentation" else "classification"
             edits, quantization = tuple(dict(edit) for edit in said["edits"]), said["quantization"]
         except FileNotFoundError:
             raise InputError("no model here", where=str(file), remedy="give a folder that edgekit wrote") from None
@@ -117,7 +135,7 @@ class Model:
                 where=str(file),
                 remedy=f"if you trust that code, add --module {path}",
             )
-        network = zoo.build(architecture, arguments, num_classes, channels, path)
+        network = zoo.build(architecture, arguments, num_classes, size[0], path)
         network.eval()
         kinds = by_kind()
         for edit in edits:
@@ -132,8 +150,7 @@ class Model:
             raise InputError(
                 f"does not fit its description: {error}", where=str(folder / WEIGHTS), remedy=_BROKEN
             ) from None
-        size = (channels, height, width)
-        return cls(architecture, arguments, num_classes, size, path, edits, settle(network), quantization)
+        return cls(architecture, arguments, num_classes, size, path, edits, settle(network), quantization, task)
 
 
 def settle(network: nn.Module) -> nn.Module:
@@ -144,7 +161,11 @@ def settle(network: nn.Module) -> nn.Module:
 
 
 def create(
-    config: ModelConfig, classes: tuple[str, ...], preprocessing: Preprocessing, module: str | None
+    config: ModelConfig,
+    classes: tuple[str, ...],
+    preprocessing: Preprocessing,
+    module: str | None,
+    task: Task = "classification",
 ) -> tuple[Model, dict[str, Any]]:
     """Build a recipe's model and load its weights.
 
@@ -153,6 +174,7 @@ def create(
         classes: the recipe's class names.
         preprocessing: the recipe's ``input``.
         module: ``--module`` of the command line.
+        task: the recipe's ``task.kind``.
 
     Returns:
         The model, and what became of the checkpoint: ``path``, ``match``, ``matched`` (count), ``missing`` and
@@ -172,7 +194,8 @@ def create(
         torch.manual_seed(config.seed)
         network = zoo.build(config.architecture, config.arguments, len(classes), preprocessing.channels, module)
     network = settle(network.to("cpu", torch.float32))
-    _check_shapes(network, size, len(classes))
+    spatial = preprocessing.size if task == "segmentation" else ()
+    _check_shapes(network, size, (len(classes), *spatial))
     report: dict[str, Any] = {}
     if config.weights is not None:
         tensors = checkpoint.read(config.weights.path)
@@ -188,11 +211,14 @@ def create(
             raise InputError(error.problem, where=f"{config.weights.path}", remedy=error.remedy) from None
         report = {"path": str(config.weights.path), **report}
     path = module if config.architecture == zoo.MODULE else None
-    model = Model(config.architecture, dict(config.arguments), len(classes), size, path, (), settle(network))
+    arguments = dict(config.arguments)
+    model = Model(
+        config.architecture, arguments, len(classes), size, path, (), settle(network), quantization=None, task=task
+    )
     return model, report
 
 
-def _check_shapes(network: nn.Module, size: tuple[int, int, int], num_classes: int) -> None:
+def _check_shapes(network: nn.Module, size: tuple[int, ...], output: tuple[int, ...]) -> None:
     import torch
 
     try:
@@ -204,17 +230,18 @@ def _check_shapes(network: nn.Module, size: tuple[int, int, int], num_classes: i
             where="input.size",
             remedy="change input.size, or give the size in model.arguments where the network has one (img_size)",
         ) from error
-    if not isinstance(given, torch.Tensor) or tuple(given.shape) != (2, num_classes):
+    if not isinstance(given, torch.Tensor) or tuple(given.shape) != (2, *output):
         what = list(given.shape) if isinstance(given, torch.Tensor) else type(given).__name__
+        wanted = "logits for each pixel" if len(output) > 1 else "one row of logits an image"
         raise InputError(
-            f"for 2 images and {num_classes} classes the network must give logits [2, {num_classes}], not {what}",
+            f"for 2 images and {output[0]} classes the network must give logits {[2, *output]}, not {what}",
             where="model.architecture",
-            remedy="use a network that returns one row of logits an image",
+            remedy=f"use a network that returns {wanted}",
         )
 
 
-def logits(model: Model, inputs: NDArray[np.float32], batch: int = 64) -> NDArray[np.float32]:
-    """Logits ``float32[n, K]`` of prepared inputs ``float32[n, C, H, W]``, computed ``batch`` images at a time.
+def logits(model: Model, inputs: NDArray[np.float32], batch: int | None = None) -> NDArray[np.float32]:
+    """Logits ``float32[n, *output_size]`` of prepared inputs ``float32[n, *input_size]``, ``batch`` at a time.
 
     Raises:
         InputError: a logit is not finite; names the image's index.
@@ -223,11 +250,12 @@ def logits(model: Model, inputs: NDArray[np.float32], batch: int = 64) -> NDArra
 
     rows = []
     with torch.no_grad():
+        batch = batch or model.at_once
         for start in range(0, len(inputs), batch):
             part = np.ascontiguousarray(inputs[start : start + batch], dtype=np.float32)
             rows.append(model.network(torch.from_numpy(part)).float().numpy())
-    found = np.concatenate(rows) if rows else np.zeros((0, model.num_classes), np.float32)
-    bad = np.flatnonzero(~np.isfinite(found).all(axis=1))
+    found = np.concatenate(rows) if rows else np.zeros((0, *model.output_size), np.float32)
+    bad = np.flatnonzero(~np.isfinite(found).reshape(len(found), -1).all(axis=1))
     if bad.size:
         raise InputError(
             f"the logits of {bad.size} of {len(found)} images are not finite, first those of image {bad[0]}",

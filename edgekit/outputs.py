@@ -21,6 +21,8 @@ def files_sha256(folder: Path) -> str:
 
 def place(artifact: record.Artifact, stage: Path, folder: Path) -> record.Artifact:
     """Copy the artifact from its stage to ``artifacts/``, or to ``rejected/`` when a gate refused it."""
+    if artifact.status == "not exported":
+        return artifact
     home = "rejected" if artifact.status in ("rejected", "failed") else "artifacts"
     other = "artifacts" if home == "rejected" else "rejected"
     shutil.rmtree(folder / other / artifact.name, ignore_errors=True)
@@ -70,8 +72,8 @@ def publish(made: record.Record, folder: Path) -> None:
 
 
 def exit_code(made: record.Record) -> int:
-    """5 when a device or process failed, 3 when a gate rejected an artifact, else 0."""
+    """5 when a device or process failed, 3 when a gate or a runtime refused an artifact, else 0."""
     statuses = {artifact.status for artifact in made.artifacts}
     if "failed" in statuses:
         return DeviceError.exit_code
-    return GateError.exit_code if "rejected" in statuses else 0
+    return GateError.exit_code if statuses & {"rejected", "not exported"} else 0

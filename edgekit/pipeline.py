@@ -7,28 +7,26 @@ heavy libraries are loaded by the stages that must really work, so that a run wh
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 import edgekit
-from edgekit import evaluate, measure, outputs, record, runtimes, store, verdict
+from edgekit import measure, outputs, record, runtimes, store, verdict
 from edgekit import recipe as recipes
 from edgekit.choose import recommend
 from edgekit.data.prepared import Prepared, prepare
-from edgekit.errors import DeviceError, InputError, MissingError
-from edgekit.lineage import MODEL_CODE, Lineage, Modelling, logits_of, spread
+from edgekit.errors import DeviceError, InputError, MissingError, UnsupportedError
+from edgekit.evaluation import Evaluation
+from edgekit.lineage import MODEL_CODE, Lineage, Modelling
 from edgekit.measure.bench import Bench
 from edgekit.progress import Reporter, Update
 from edgekit.recipe import Recipe
 from edgekit.stages import Stages
 from edgekit.store import Finished, Store
 from edgekit.target import Target
-from edgekit.variant import FUSED, PYTORCH, QUANTIZED, Made, Variant
+from edgekit.variant import FUSED, PYTORCH, QUANTIZED, Variant
 from edgekit.yaml_source import contract
 
 
@@ -126,29 +124,31 @@ class Run:
         modelling = Modelling(self.stages, self.recipe, self.targets, self.module, data)
         line = modelling.lineage()
         self.warnings += line.warnings
+        evaluation = Evaluation(self.stages, self.recipe, prepared, data)
         references: dict[str, Finished] = {}
         if not self.recipe.model.untrained:
             for name, made in line.steps.items():
-                step = self._evaluate_step(name, made, prepared, data)
+                step = evaluation.step(name, made)
                 if name == line.trained_int8:
                     references[QUANTIZED] = step
-        return self._judge(self._variants(line), references, prepared, data)
+        return self._judge(self._variants(line), references, evaluation, data)
 
     def _data(self) -> Finished:
-        config, spec = self.recipe.data, self.recipe.input
+        config, spec, dense = self.recipe.data, self.recipe.input, self.recipe.task.kind == "segmentation"
         config.fetch()
         key = {
             "data": config.model_dump(mode="json"),
             "input": spec.model_dump(mode="json"),
+            "task": self.recipe.task.kind,
             "classes": self.recipe.task.classes,
             "files": [store.file_sha256(path) for path in config.files()],
             "code": store.code_sha256("data"),
-            "versions": store.versions("numpy", "pillow", "scikit-image", "medmnist"),
+            "versions": store.versions("numpy", "pillow", "scikit-image", "medmnist", "nibabel"),
         }
 
         def work(folder: Path, update: Update) -> dict[str, Any]:
-            dataset = config.load(self.recipe.task.classes)
-            summary = prepare(dataset, spec, folder, update)
+            dataset = config.load(self.recipe.task.classes, dense=dense)
+            summary = prepare(dataset, spec, folder, update, dense=dense)
             counts = ", ".join(f"{name} {part['count']}" for name, part in summary["splits"].items())
             return {"summary": summary, "note": counts}
 
@@ -175,43 +175,6 @@ class Run:
                     variants.append(Variant(name, made, target, precision, names["quantized"], of_int8))
         return variants
 
-    def _evaluate_step(self, name: str, made: Made, prepared: Prepared, data: Finished) -> Finished:
-        """What a pass did to the predictions on the test split: to be reported, never to choose by."""
-        settings = self.recipe.evaluation
-        key = {
-            "model": made.stage.key,
-            "data": data.key,
-            "evaluation": settings.model_dump(mode="json"),
-            "code": store.code_sha256("evaluate", "model.py", "quantization"),
-        }
-
-        def work(folder: Path, update: Update) -> dict[str, Any]:
-            logits = logits_of(made.model, prepared.inputs("test"))
-            np.save(folder / "logits.npy", logits)
-            rows = evaluate.evaluate(
-                name,
-                logits,
-                prepared.labels("test"),
-                self.recipe.task.classes,
-                settings.bootstrap,
-                settings.seed,
-            )
-            figures = {
-                row.metric: {
-                    "value": row.samples[0] if row.samples else None,
-                    "interval": row.interval,
-                    "positives": row.conditions.get("positives"),
-                    "wilson_95": row.conditions.get("wilson_95"),
-                    "reason": row.not_measured_reason,
-                }
-                for row in rows
-            }
-            accuracy = figures["accuracy"]["value"]
-            note = "" if accuracy is None else f"accuracy {accuracy:.3f}"
-            return {"changes": {"pass": name, "split": "test", "figures": figures}, "note": note}
-
-        return self.stages.run(f"evaluate-{name}", "evaluate_step", key, work)
-
     def _export(self, variant: Variant) -> Finished:
         key = {
             "model": variant.made.stage.key,
@@ -222,7 +185,11 @@ class Run:
         }
 
         def work(folder: Path, update: Update) -> dict[str, Any]:
-            made = variant.runtime.export(variant.made.model, variant.target, variant.precision, folder)
+            try:
+                made = variant.runtime.export(variant.made.model, variant.target, variant.precision, folder)
+            except UnsupportedError as error:
+                # The other targets do not suffer from it: the record says what this one cannot take.
+                return _REFUSED | {"refused": str(error), "note": str(error)}
             card = {
                 "artifact": variant.name,
                 "target": variant.target.name,
@@ -250,10 +217,10 @@ class Run:
     # What the exported files do
 
     def _judge(
-        self, variants: list[Variant], references: dict[str, Finished], prepared: Prepared, data: Finished
+        self, variants: list[Variant], references: dict[str, Finished], evaluation: Evaluation, data: Finished
     ) -> Judged:
         """Export, evaluate and judge; ``references`` gains the stages that hold logits, by name."""
-        inputs = self._bench_inputs(prepared, data)
+        inputs = evaluation.inputs()
         jobs: list[tuple[measure.Job, str]] = []
         artifacts: list[record.Artifact] = []
         places: dict[str, Path] = {}
@@ -262,13 +229,15 @@ class Run:
         predictions: list[record.Predictions] = []
         for variant in variants:
             exported = self._export(variant)
+            refused = exported.result.get("refused")
             path = exported.folder / exported.result["file"]
-            cannot_run = variant.runtime.cannot_run(variant.target)
+            target = self._with_module(variant.target)
+            cannot_run = refused or variant.runtime.cannot_run(variant.target)
             evaluated: Finished | None = None
             failure: str | None = None
             if cannot_run is None:
                 try:
-                    evaluated = self._evaluate(variant, exported, path, prepared, data, references)
+                    evaluated = evaluation.artifact(variant, exported, path, target, references)
                 except DeviceError as error:
                     failure = str(error)
             if variant.name == record.SOURCE and evaluated is None:
@@ -287,11 +256,10 @@ class Run:
             )
             places[variant.name] = exported.folder
             if evaluated is not None:
-                if "predictions" in evaluated.result:
+                if evaluated.result.get("predictions"):
                     predictions.append(record.Predictions(artifact=variant.name, **evaluated.result["predictions"]))
                 wanted = variant.name not in (record.SOURCE, FUSED) or self.recipe.benchmark.source
                 if wanted:
-                    target = self._with_module(variant.target)
                     job = measure.Job(variant.name, target.runtime, path, target, variant.precision, inputs)
                     jobs.append((job, exported.key))
                 else:
@@ -300,82 +268,10 @@ class Run:
                 measurements.append(_unmeasured(variant.name, str(cannot_run or failure)))
         return Judged(data, artifacts, places, measurements, gates, predictions, jobs)
 
-    def _bench_inputs(self, prepared: Prepared, data: Finished) -> Path:
-        """Some real, preprocessed test images that every measuring process reads."""
-
-        def work(folder: Path, update: Update) -> dict[str, Any]:
-            images = prepared.inputs("test", spread(prepared.count("test"), 8))
-            np.save(folder / "inputs.npy", images)
-            return {"note": f"{len(images)} test images"}
-
-        return self.stages.run("inputs", "inputs", {"data": data.key}, work).folder / "inputs.npy"
-
     def _with_module(self, target: Target) -> Target:
         if target.runtime != "torch_eager" or self.module is None:
             return target
         return target.model_copy(update={"options": {**target.options, "module": self.module}})
-
-    def _evaluate(
-        self,
-        variant: Variant,
-        exported: Finished,
-        path: Path,
-        prepared: Prepared,
-        data: Finished,
-        references: dict[str, Finished],
-    ) -> Finished:
-        settings = self.recipe.evaluation
-        trained = not self.recipe.model.untrained
-        reference, source = references.get(variant.reference), references.get(record.SOURCE)
-        if variant.reference == QUANTIZED and reference is None:
-            # With random weights no step is evaluated; the source then stands for what cannot be told apart.
-            reference = source
-        key = {
-            "artifact": exported.key,
-            "data": data.key,
-            "reference": reference.key if reference else None,
-            "source": source.key if source else None,
-            "evaluation": settings.model_dump(mode="json"),
-            "trained": trained,
-            "code": store.code_sha256("evaluate", "runtimes"),
-            "versions": store.versions(*variant.runtime.packages, "numpy", "scikit-learn"),
-        }
-
-        def work(folder: Path, update: Update) -> dict[str, Any]:
-            session = variant.runtime.load(path, self._with_module(variant.target), variant.precision)
-            count = prepared.count("test")
-            chosen = np.arange(count) if trained else spread(count, settings.parity_images)
-            rows = []
-            # Exported files take one image; PyTorch takes more at once, which only saves time.
-            size = 16 if variant.target.runtime == PYTORCH.runtime else 1
-            for start in range(0, len(chosen), size):
-                rows.append(session.run(prepared.inputs("test", chosen[start : start + size])).copy())
-                update(start / len(chosen), "test images")
-            logits = np.concatenate(rows)
-            np.save(folder / "logits.npy", logits)
-            result: dict[str, Any] = {"executed": asdict(session.executed())}
-            if reference is not None:
-                base = np.load(reference.folder / "logits.npy", allow_pickle=False)
-                some = spread(len(chosen), settings.parity_images)
-                result["parity"] = asdict(evaluate.compare(base[some], logits[some]))
-                # The whole split as well: the gate's images are few, and a reader may ask about the rest.
-                result["parity_all"] = asdict(evaluate.compare(base, logits))
-            if source is not None:
-                first = np.load(source.folder / "logits.npy", allow_pickle=False)
-                result["source_all"] = asdict(evaluate.compare(first, logits))
-            if trained and np.isfinite(logits).all():
-                result["predictions"] = _predictions(logits)
-            if trained:
-                labels = prepared.labels("test")
-                rows_of = evaluate.evaluate(
-                    variant.name, logits, labels, self.recipe.task.classes, settings.bootstrap, settings.seed
-                )
-                result["measurements"] = [row.model_dump(mode="json") for row in rows_of]
-                accuracy = next(row for row in rows_of if row.metric == "accuracy").samples
-                result["note"] = f"accuracy {accuracy[0]:.3f}" if accuracy else "accuracy not measured"
-            return result
-
-        return self.stages.run(f"evaluate-{variant.name}", "evaluate", key, work)
 
     def write(
         self,
@@ -428,10 +324,8 @@ class Run:
         return made
 
 
-def _predictions(logits: NDArray[np.float32]) -> dict[str, Any]:
-    exponent = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
-    confidence = exponent.max(axis=1) / exponent.sum(axis=1)
-    return {"predicted": logits.argmax(axis=1).tolist(), "confidence": np.round(confidence, 6).tolist()}
+#: What the record says of an artifact that could not be made.
+_REFUSED = {"file": "", "sha256": "", "size_bytes": 0, "inputs": [], "outputs": [], "details": {}}
 
 
 def _unmeasured(artifact: str, reason: str) -> record.Measurement:

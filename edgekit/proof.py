@@ -52,10 +52,7 @@ class Proof:
         """
         self._stages = stages
         self._targets = targets
-        count = prepared.count("val")
-        self._images = np.unique(np.linspace(0, count - 1, min(count, _IMAGES)).round().astype(np.int64))
-        self._prepared = prepared
-        self.trials = trial.Trials(lambda: prepared.inputs("val", self._images))
+        self.trials = trial.Trials(lambda: prepared.inputs("val", prepared.spread("val", _IMAGES)))
 
     def run(
         self, name: str, config: StructuralPass, before: Made, after: Made, later: Sequence[PassConfig]

@@ -25,10 +25,12 @@ RESERVED = ("stages", "pictures")
 class Task(Frozen):
     """What the model is for; goes into the checklist as written."""
 
-    kind: Literal["classification"]
+    kind: Literal["classification", "segmentation"]
     description: str = Field(min_length=1, description="the clinical task in a sentence")
     modality: str = Field(min_length=1, description="such as ultrasound, dermatoscopy, CT")
-    classes: tuple[str, ...] = Field(min_length=2, description="names in the order of the labels")
+    classes: tuple[str, ...] = Field(
+        min_length=2, description="names in the order of the labels; for segmentation the background comes first"
+    )
 
     @field_validator("classes")
     @classmethod
@@ -99,6 +101,10 @@ class Gates(Frozen):
         default=0.995, ge=0, le=1, description="with the fake-quantized model, after QAT"
     )
     max_accuracy_drop: float = Field(default=0.01, ge=0, le=1, description="of any artifact below the source")
+    float_min_mask_dice: float = Field(default=0.99, ge=0, le=1, description="overlap of masks with the source's")
+    int8_min_mask_dice: float = Field(default=0.9, ge=0, le=1, description="the same, after PTQ")
+    qat_min_mask_dice: float = Field(default=0.95, ge=0, le=1, description="the same, after QAT")
+    max_dice_drop: float = Field(default=0.01, ge=0, le=1, description="of the mean Dice, below the source's")
 
 
 class _Common(Frozen):
@@ -336,6 +342,12 @@ def load(path: Path) -> tuple[list[Recipe], dict[str, target.Target]]:
                     f"{source.where((*prefix, *key, 'weights', 'path'))}: no such file: {weights.path}; "
                     "the recipe's header says where to get it (EDGEKIT_WEIGHTS names the folder of the weights)"
                 )
+        teacher = recipe.teacher.passes if recipe.teacher else ()
+        for key, passes in ((("passes",), recipe.passes), (("teacher", "passes"), teacher)):
+            for number, one in enumerate(passes):
+                unfit = one.unfit(recipe.task.kind)
+                if unfit is not None:
+                    problems.append(f"{source.where((*prefix, *key, number))}: {unfit}")
         for number, one in enumerate(recipe.passes):
             budget = getattr(one, "latency", None)
             if budget is not None and budget.target not in recipe.targets:

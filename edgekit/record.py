@@ -17,7 +17,7 @@ SCHEMA_VERSION = 1
 SOURCE = "source"
 #: What the reports read of the recipe, which is kept as plain data so that old records load for ever.
 _RECIPE_KEYS = ("name",)
-Status = Literal["accepted", "rejected", "exported, not run here", "failed"]
+Status = Literal["accepted", "rejected", "exported, not run here", "not exported", "failed"]
 
 
 class _Part(BaseModel):
@@ -51,7 +51,7 @@ class Artifact(_Part):
     runtime: str
     precision_requested: str
     precision_executed: str | None = Field(description="read back from the runtime; none where it did not run")
-    path: str = Field(description="relative to the folder of the record")
+    path: str = Field(description="relative to the folder of the record; empty where it was not exported")
     sha256: str
     size_bytes: int
     status: Status

@@ -24,7 +24,7 @@ def figures(
         return [record.Measurement.model_validate(row) for row in evaluated.result["measurements"]]
     if evaluated is not None:
         reason = "the weights are random (model.untrained): only latency, memory and size mean anything"
-    return evaluate.not_measured(variant.name, None, str(reason), recipe.task.classes)
+    return evaluate.not_measured(recipe.task.kind, variant.name, str(reason), recipe.task.classes)
 
 
 def gates(
@@ -50,6 +50,7 @@ def gates(
         trained=not recipe.model.untrained,
         reference=_REFERENCES.get(variant.reference, variant.reference),
         trained_int8=variant.reference == QUANTIZED,
+        dense=recipe.task.kind == "segmentation",
     )
     same = executed.precision in (variant.precision, "unknown")
     text = f"asked for {variant.precision}, ran {executed.precision} (read from: {executed.how})"
@@ -82,7 +83,9 @@ def artifact(
     status: record.Status = "accepted"
     reason = None
     lost = [gate.explanation for gate in gates if not gate.passed]
-    if cannot_run is not None:
+    if exported.result.get("refused"):
+        status, reason = "not exported", str(cannot_run)
+    elif cannot_run is not None:
         status, reason = "exported, not run here", cannot_run
     elif failure is not None:
         status, reason = "failed", failure

@@ -38,7 +38,7 @@ def ranges(
 
     Args:
         graph: the float graph.
-        images: inputs ``float32[1, C, H, W]``.
+        images: inputs ``float32[1, C, *spatial]``.
         progress: called with the fraction done and a short text.
         scheme: symmetric activations or not.
 
@@ -105,7 +105,7 @@ def correct_biases(
         graph: the float graph; it is changed into the quantized one.
         spans: from ``ranges``.
         keep_float: layers that are not quantized.
-        batch: inputs ``float32[N, C, H, W]``; images are run one by one and averaged.
+        batch: inputs ``float32[N, C, *spatial]``; images are run one by one and averaged.
         scheme: as the model will be quantized.
     """
     import torch

@@ -61,7 +61,7 @@ def equalize(model: Model, images: torch.Tensor) -> tuple[Model, dict[str, Any]]
 
     Args:
         model: with BatchNorm folded; a pair with BatchNorm between its layers is left as it is.
-        images: inputs ``float32[n, C, H, W]`` on which both must have the same logits.
+        images: inputs ``float32[n, C, *spatial]`` on which both must have the same logits.
 
     Raises:
         PassError: the logits changed by more than rounding does.

@@ -33,24 +33,40 @@ class Problem:
 
     Attributes:
         score: figures on validation data with these layers in float, as ``sensitivity.figures`` gives them.
-        accuracy: of the float network on the same images.
+        accuracy: of the float network on the same images; for segmentation its mean Dice.
         gates: the recipe's limits.
         macs_share: share of the multiply-adds by layer, in the network's order.
+        dense: segmentation, whose gates are on Dice.
     """
 
     score: Callable[[Kept], Row]
     accuracy: float
     gates: Gates
     macs_share: Mapping[str, float]
+    dense: bool = False
+
+    @property
+    def limits(self) -> dict[str, float]:
+        """The gates that are asked for, by name: the least agreement, and the largest drop."""
+        names = ("int8_min_agreement", "max_accuracy_drop")
+        if self.dense:
+            names = ("int8_min_mask_dice", "max_dice_drop")
+        return {name: getattr(self.gates, name) for name in names}
+
+    def figures(self, kept: Kept) -> dict[str, float | None]:
+        """The figures that the gates judge, agreement first, and the divergence."""
+        row = self.score(kept)
+        names = ("mask_dice", "mean_dice", "kl") if self.dense else ("agreement", "accuracy", "kl")
+        return {name: row[name] for name in names}
 
     def holds(self, kept: Kept) -> bool:
         """Whether the gates for INT8 hold on validation data."""
-        row = self.score(kept)
-        if row["agreement"] is None or row["accuracy"] is None:
+        agreement, figure, _ = self.figures(kept).values()
+        least, most = self.limits.values()
+        if agreement is None or figure is None:
             return False
         # Rounded as in the gate itself, so that 0.85 - 0.84 does not exceed 0.01.
-        drop = round(self.accuracy - row["accuracy"], 12)
-        return bool(row["agreement"] >= self.gates.int8_min_agreement and drop <= self.gates.max_accuracy_drop)
+        return agreement >= least and round(self.accuracy - figure, 12) <= most
 
     def kl(self, kept: Kept) -> float:
         """Divergence from float; infinite where logits are not finite."""
@@ -91,9 +107,7 @@ def search(problem: Problem, order: Sequence[str]) -> Found:
             _refuse(found, name, f"its return lowers the divergence from float by less than {HELPS:.0%}")
         else:
             found.layers.append(name)
-            row = problem.score(after)
-            figures = {key: row[key] for key in ("agreement", "accuracy", "kl")}
-            found.steps.append({"layer": name, "macs_share": problem.macs_share[name], **figures})
+            found.steps.append({"layer": name, "macs_share": problem.macs_share[name], **problem.figures(after)})
     if problem.holds(problem.ordered(found.layers)):
         for name in sorted(found.layers, key=lambda one: -problem.macs_share[one]):
             fewer = [one for one in found.layers if one != name]

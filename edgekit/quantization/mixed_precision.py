@@ -69,7 +69,7 @@ def examine(
     """
     import torch
 
-    images = sensitivity.choose(context.data, settings.sensitivity_images)
+    images = sensitivity.choose(context.data, sensitivity.how_many(settings, context.data))
     inputs = torch.from_numpy(context.data.inputs("val", images.indices))
     partial = Partial(forms.model, forms.spans, forms.scheme, len(inputs))
     table, reference = sensitivity.analyse(partial, images, inputs, correct_on, forms.shifts(()), context.progress)
@@ -97,11 +97,13 @@ def _choose(
     from edgekit.recipe import Gates
 
     gates = context.gates or Gates()
+    dense = model.model.task == "segmentation"
     problem = Problem(
         functools.cache(score),
-        table["all_float"]["accuracy"],
+        table["all_float"]["mean_dice" if dense else "accuracy"],
         gates,
         {row["layer"]: row["macs_share"] for row in table["layers"]},
+        dense,
     )
     ways = {how: search(problem, order) for how, order in orders(table).items()}
     first = next(iter(ways.values()))
@@ -124,8 +126,9 @@ def _choose(
     way = ways.get(chosen, first)
     return kept, {
         "asked": "auto",
-        "gates": {name: getattr(gates, name) for name in ("int8_min_agreement", "max_accuracy_drop")},
-        "judged_on": f"{table['images']} images of the split 'val', against the float model before this pass",
+        "gates": problem.limits,
+        "judged_on": f"{table['images']} {'windows' if dense else 'images'} of the split 'val', against the float "
+        "model before this pass",
         "gates_hold": problem.holds(kept),
         "verdict": verdict,
         "chosen": chosen,
@@ -135,7 +138,7 @@ def _choose(
             how: {
                 "kept_float": list(layers),
                 "macs_in_float": problem.macs(layers),
-                **{key: problem.score(layers)[key] for key in ("agreement", "accuracy", "kl")},
+                **problem.figures(layers),
                 "gates_hold": problem.holds(layers),
                 "latency_ratio": prices.ratio(how),
             }

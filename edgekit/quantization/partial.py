@@ -85,7 +85,7 @@ class Partial:
         self.layers = tuple(self.macs)
 
     def together(self, inputs: torch.Tensor, keep_float: tuple[str, ...], deltas: Deltas) -> NDArray[np.float32]:
-        """Logits ``float32[n, K]`` with all layers but ``keep_float`` quantized and their biases corrected."""
+        """Logits ``float32[n, K, ...]`` with all layers but ``keep_float`` quantized and their biases corrected."""
         import torch
 
         graph = self._quantized(keep_float)
@@ -99,13 +99,17 @@ class Partial:
 
     def alone(
         self, inputs: torch.Tensor, correct_on: torch.Tensor | None, progress: Callable[[float], None]
-    ) -> tuple[NDArray[np.float32], dict[str, NDArray[np.float32]]]:
-        """Logits of the float network, and with each layer alone quantized.
+    ) -> Iterator[tuple[int, str | None, NDArray[np.float32]]]:
+        """Logits of the float network, and with each layer alone quantized, part by part of the images.
 
         Args:
-            inputs: ``float32[n, C, H, W]``.
+            inputs: ``float32[n, C, *spatial]``.
             correct_on: images on which the quantized layer's bias is corrected; none to leave it.
             progress: called with the fraction done.
+
+        Returns:
+            For each part the index of its first image with none and the float network's logits, and then with the
+            name of each layer and its logits.
         """
         same = frozenset(self._names)
         plans = {
@@ -114,16 +118,14 @@ class Partial:
         }
         if correct_on is not None:
             self._correct(plans, correct_on)
-        base: list[Any] = []
-        found: dict[str, list[Any]] = {name: [] for name in plans}
         total = -(-len(inputs) // self.batch) * len(plans)
         for index, (part, count) in enumerate(self._parts(inputs)):
+            start = index * self.batch
             values = self._values(part)
-            base.append(values[self._float.logits.name][:count].numpy())
+            yield start, None, values[self._float.logits.name][:count].numpy()
             for at, (name, plan) in enumerate(plans.items()):
-                found[name].append(self._run(plan, values, plan.logits)[:count].numpy())
+                yield start, name, self._run(plan, values, plan.logits)[:count].numpy()
                 progress((index * len(plans) + at + 1) / total)
-        return np.concatenate(base), {name: np.concatenate(rows) for name, rows in found.items()}
 
     def _correct(self, plans: dict[str, _Plan], images: torch.Tensor) -> None:
         """Set the shifts that give each channel of each layer its mean in float, as ``correct_biases`` does."""

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     import torch
     from torch.fx import GraphModule, Node
 
+    from edgekit.zoo.state_space import Form
+
 COMPUTE = ("conv1d", "conv2d", "conv3d", "linear")
 #: Activations that every runtime fuses into the convolution before them, so nothing is quantized in between.
 CLAMPS = ("relu", "relu_", "hardtanh", "hardtanh_", "relu6", "clamp", "clamp_min")
@@ -21,6 +23,8 @@ MOVES = (
     "flatten", "reshape", "view", "permute", "transpose", "contiguous", "clone", "dropout", "dropout_",
     "max_pool2d", "squeeze", "unsqueeze", "pad", "alias", "detach", "slice",
 )  # fmt: skip
+#: Of these, what a weight may pass on its way to its layer.
+_SHAPES = ("flatten", "reshape", "view", "squeeze", "unsqueeze")
 ADDS = ("add", "add_")
 POOLS = ("adaptive_avg_pool2d", "avg_pool2d", "mean")
 
@@ -39,6 +43,8 @@ class Style:
         logits: quantize the network's output too; needed where a float output makes the last layer run in float.
         fences: keep a float layer between INT8 tensors in float by a fence before it (see ``program``); needed
             where the runtime would quantize its weight by itself.
+        scan: how a selective scan is written in standard operators. It is one node while tensors are chosen, so it
+            stays in float whole.
     """
 
     name: str
@@ -49,6 +55,7 @@ class Style:
     symmetric: bool = False
     logits: bool = False
     fences: bool = False
+    scan: Form = "recompute"
 
 
 #: The program that calibration and bias correction use, and the default of a runtime without special wishes.
@@ -85,6 +92,8 @@ def compute_nodes(graph: GraphModule, keep_float: tuple[str, ...] = ()) -> list[
 def layer_name(node: Node) -> str:
     """The name of the module that holds the layer's weight, as in the network's ``state_dict``."""
     weight: Any = node.args[1]
+    while weight.op == "call_function":
+        weight = weight.args[0]
     return str(weight.target).rpartition(".")[0] or str(weight.target)
 
 
@@ -143,6 +152,9 @@ def _fused_end(node: Node) -> Node:
 
 
 def _is_constant(node: Any) -> bool:
+    """Whether it is a tensor of the network, as it is or in another shape."""
+    while getattr(node, "op", "") == "call_function" and operator(node) in _SHAPES:
+        node = node.args[0]
     return getattr(node, "op", "") == "get_attr"
 
 
@@ -151,10 +163,15 @@ def _is_output(node: Node) -> bool:
 
 
 def weight_of(graph: GraphModule, node: Node) -> torch.Tensor:
-    """The constant weight of a compute node."""
-    value: Any = graph
-    weight: Any = node.args[1]
-    for part in str(weight.target).split("."):
-        value = getattr(value, part)
-    tensor: torch.Tensor = value
+    """The constant weight of a compute node, in the shape in which the node reads it."""
+
+    def read(weight: Any) -> Any:
+        if weight.op == "call_function":
+            return weight.target(read(weight.args[0]), *weight.args[1:], **weight.kwargs)
+        value: Any = graph
+        for part in str(weight.target).split("."):
+            value = getattr(value, part)
+        return value
+
+    tensor: torch.Tensor = read(node.args[1])
     return tensor

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -20,11 +21,14 @@ from edgekit.quantization.settings import Calibration
 if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
+    from torch.fx import GraphModule
 
     from edgekit.model import Model
 
 #: More images than these move the means by less than the rounding of a bias. Equalization is checked on as many.
 _CORRECTED_ON = 16
+#: Of large windows fewer do: as many pixels as 16 images of 512 x 512, whose activations are all held at once.
+_CORRECTED_PIXELS = 2**22
 
 
 def quantize(model: Model, settings: Calibration, context: Context) -> tuple[Model, dict[str, Any]]:
@@ -37,10 +41,11 @@ def quantize(model: Model, settings: Calibration, context: Context) -> tuple[Mod
     import torch
 
     images = draw(settings.images, settings.seed, context)
+    few = images[: max(1, min(_CORRECTED_ON, _CORRECTED_PIXELS // math.prod(model.input_size[1:])))]
     torch.set_num_threads(context.threads)
     changes: dict[str, Any] = {}
     if settings.equalizes:
-        model, changes = equalize(model, images[:_CORRECTED_ON])
+        model, changes = equalize(model, few)
     graph = program.float_graph(model)
     asked = () if settings.keep_float == "auto" else settings.keep_float
     keep_float = resolve(graph, asked)
@@ -56,7 +61,7 @@ def quantize(model: Model, settings: Calibration, context: Context) -> tuple[Mod
     def correct(kept: tuple[str, ...]) -> dict[str, NDArray[np.float32]]:
         if not settings.bias_correction:
             return {}
-        return calibration.correct_biases(copied(graph), spans, kept, images[:_CORRECTED_ON], settings.scheme)
+        return calibration.correct_biases(copied(graph), spans, kept, few, settings.scheme)
 
     def build(kept: tuple[str, ...]) -> Model:
         made = model.copy()
@@ -84,8 +89,8 @@ def quantize(model: Model, settings: Calibration, context: Context) -> tuple[Mod
     if settings.analyses:
         later = replace(context, progress=lambda done, text: context.progress(share + done * (1 - share), text))
         form = mixed_precision.Forms(model, spans, settings.scheme, build)
-        few = images[:_CORRECTED_ON] if settings.bias_correction else None
-        keep_float, analysed = mixed_precision.examine(form, settings, keep_float, few, later)
+        correct_on = few if settings.bias_correction else None
+        keep_float, analysed = mixed_precision.examine(form, settings, keep_float, correct_on, later)
         changes |= analysed
     quantized = build(keep_float)
     return quantized, {
@@ -100,17 +105,29 @@ def described(model: Model) -> dict[str, Any]:
     """How a quantized model is quantized, in the words of a report."""
     quantization = model.quantization or {}
     kept = quantization["keep_float"]
-    layers = placement.compute_nodes(program.float_graph(model), tuple(kept))
+    graph = program.float_graph(model)
     return {
         "calibration": quantization.get("calibration"),
         **Scheme.of(quantization).described(),
-        "layers_quantized": len(layers),
+        "layers_quantized": len(placement.compute_nodes(graph, tuple(kept))),
         "layers_kept_float": list(kept),
+        "layers_never_quantized": never_quantized(model, graph),
     }
 
 
+def never_quantized(model: Model, graph: GraphModule) -> list[str]:
+    """Convolutions and linear layers, by name, that stay in float whatever a recipe asks for.
+
+    Such as transposed convolutions, or layers whose weight is computed.
+    """
+    from edgekit.passes.layer_names import weighted
+
+    known = {placement.layer_name(node) for node in placement.compute_nodes(graph)}
+    return [name for name in weighted(model.network) if name not in known]
+
+
 def draw(count: int, seed: int, context: Context) -> torch.Tensor:
-    """Up to ``count`` training inputs ``float32[n, C, H, W]``, drawn uniformly."""
+    """Up to ``count`` training inputs ``float32[n, C, *spatial]``, drawn uniformly."""
     import torch
 
     available = context.data.count("train")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgekit.errors import InputError
 from edgekit.quantization import placement
-from edgekit.quantization.placement import Style
+from edgekit.quantization.placement import PORTABLE, Style
 from edgekit.quantization.scheme import DEFAULT, Scheme, Weights
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ _NEXT_TO_NOTHING = 1e-30
 
 
 def example(model: Model, batch: int = 1) -> torch.Tensor:
-    """A zero input ``float32[batch, C, H, W]``."""
+    """A zero input ``float32[batch, C, *spatial]``."""
     import torch
 
     return torch.zeros(batch, *model.input_size)
@@ -45,9 +45,15 @@ def export(network: torch.nn.Module, inputs: torch.Tensor) -> ExportedProgram:
 
 
 def float_graph(model: Model, batch: int = 1) -> GraphModule:
-    """The model as a graph of ATen operators for ``batch`` images at once, with a shape at every node."""
+    """The model as a graph of ATen operators for ``batch`` images at once, with a shape at every node.
+
+    A selective scan is one node.
+    """
+    from edgekit.zoo import state_space
+
     inputs = example(model, batch)
-    program = export(model.network, inputs)
+    with state_space.kept_whole():
+        program = export(model.network, inputs)
     graph: GraphModule = program.module(check_guards=False)
     # .module() drops some metadata; names of call nodes are those of the program.
     values = {n.name: n.meta.get("val") for n in program.graph.nodes}
@@ -59,9 +65,13 @@ def float_graph(model: Model, batch: int = 1) -> GraphModule:
     return graph
 
 
-def float_program(model: Model) -> ExportedProgram:
+def float_program(model: Model, style: Style = PORTABLE) -> ExportedProgram:
     """The model before quantization, or without it."""
-    return export(model.network, example(model))
+    from edgekit.zoo import state_space
+
+    with state_space.kept_whole():
+        program = export(model.network, example(model))
+    return state_space.write_out(program, style.scan)
 
 
 def quantized_program(model: Model, style: Style) -> ExportedProgram:
@@ -70,12 +80,14 @@ def quantized_program(model: Model, style: Style) -> ExportedProgram:
     Raises:
         InputError: the model is not quantized, or its ranges do not fit its graph.
     """
+    from edgekit.zoo import state_space
+
     if model.quantization is None:
         raise InputError("the model has no quantization ranges", remedy="add a 'quantize' pass")
     graph = float_graph(model)
     quantization = model.quantization
     insert(graph, stored_ranges(quantization), style, tuple(quantization["keep_float"]), Scheme.of(quantization))
-    return export(graph, example(model))
+    return state_space.write_out(export(graph, example(model)), style.scan)
 
 
 def stored_ranges(quantization: dict[str, Any]) -> dict[str, Range]:
@@ -84,7 +96,7 @@ def stored_ranges(quantization: dict[str, Any]) -> dict[str, Range]:
 
 
 def run(program: ExportedProgram, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Logits ``float32[n, K]`` of inputs ``float32[n, C, H, W]``, one image at a time as the program is static."""
+    """Logits ``float32[n, K, ...]`` of inputs ``float32[n, C, *spatial]``, one image at a time (static shapes)."""
     import numpy
     import torch
 

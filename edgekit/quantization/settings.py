@@ -28,7 +28,11 @@ class Calibration(Frozen):
         description="analyse each layer alone on validation data; by default with keep_float: auto only",
     )
     sensitivity_images: int = Field(
-        default=512, ge=16, le=100_000, description="validation images for that, at most"
+        default=512,
+        ge=16,
+        le=100_000,
+        description="validation images for that, at most; for segmentation windows, by default no more than hold "
+        "2^24 pixels together",
     )
     bias_correction: bool = Field(default=True, description="keep each channel's mean as it was in float")
     weights: Weights = Field(default="per_channel", description="one scale an output channel, or one a layer")

@@ -23,7 +23,7 @@ def finished(start: Model, network: FakeQuantized, images: Tensor) -> Model:
     Args:
         start: the quantized model that ``network`` was made from; stays as it is.
         network: trained.
-        images: training inputs ``float32[n, C, H, W]``. Some runtimes quantize tensors that training left in
+        images: training inputs ``float32[n, C, *spatial]``. Some runtimes quantize tensors that training left in
             float, such as the logits; the ranges of these are found again, with the trained weights.
     """
     import torch

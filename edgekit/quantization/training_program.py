@@ -80,7 +80,7 @@ class FakeQuantized(nn.Module):
         self.batch = batch
 
     def forward(self, images: Tensor) -> Tensor:
-        """Logits ``float32[n, K]`` of inputs ``float32[n, C, H, W]``."""
+        """Logits ``float32[n, K, ...]`` of inputs ``float32[n, C, *spatial]``."""
         rows = []
         for start in range(0, len(images), self.batch):
             part = images[start : start + self.batch]
@@ -102,22 +102,37 @@ class FakeQuantized(nn.Module):
         return {name.removeprefix(prefix): one.span() for name, one in found.items()}
 
 
-def logits(
-    model: Model, inputs: NDArray[np.float32], style: Style = PORTABLE, batch: int = 64
-) -> NDArray[np.float32]:
-    """Logits ``float32[n, K]`` of the fake-quantized model, the reference of its exported INT8 artifacts.
+def running(model: Model, batch: int, style: Style = PORTABLE) -> Model:
+    """``model`` with its fake-quantized network in place of its own: the reference of its exported INT8 artifacts.
 
     The same as ``program.run`` of the quantized program up to rounding, and faster.
 
+    Args:
+        model: quantized.
+        batch: images that run at once, where the network can be traced for them.
+        style: where tensors are quantized.
+
     Raises:
-        InputError: the model is not quantized, its ranges do not fit its graph, or a logit is not finite.
+        InputError: the model is not quantized, or its ranges do not fit its graph.
     """
     try:
-        network = FakeQuantized(model, style, max(1, min(batch, len(inputs))))
+        network = FakeQuantized(model, style, max(1, batch))
     except InputError:
         # Few networks are traced otherwise for a batch; what else is wrong shows again here.
-        network, batch = FakeQuantized(model, style, 1), 1
-    return models.logits(replace(model, network=network), inputs, batch)
+        network = FakeQuantized(model, style, 1)
+    return replace(model, network=network)
+
+
+def logits(
+    model: Model, inputs: NDArray[np.float32], style: Style = PORTABLE, batch: int | None = None
+) -> NDArray[np.float32]:
+    """Logits ``float32[n, *output_size]`` of the fake-quantized model; see ``running``.
+
+    Raises:
+        InputError: see there; or a logit is not finite.
+    """
+    batch = min(batch or model.at_once, len(inputs))
+    return models.logits(running(model, batch, style), inputs, batch)
 
 
 def _round(graph: GraphModule, node: Node, module: str) -> None:

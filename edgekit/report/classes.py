@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from edgekit.record import Record
+from edgekit.report import headline
 from edgekit.report.plain import dig
 
 #: A class is called rare when it has less than this part of an even share of the training images.
@@ -12,8 +13,8 @@ RARE = 0.5
 #: No more than this many are named.
 MOST = 3
 RULE = (
-    f"a class is called rare when it has less than half of an even share of the training images; the {MOST} rarest "
-    "are named, or the smallest class where none is rare"
+    "a class is called rare when it has less than half of an even share of the training images (in segmentation: "
+    f"pixels, without the background); the {MOST} rarest are named, or the smallest class where none is rare"
 )
 
 
@@ -46,9 +47,11 @@ def _whole(value: object) -> int | None:
 def rarest(record: Record) -> list[ClassCount]:
     """The rare classes, rarest first: below half of an even share of the training images, else the one smallest.
 
-    Where training images are not counted the test images stand in.
+    In segmentation pixels are counted, and the background is left out. Where training images are not counted the
+    test images stand in.
     """
-    found = counts(record)
+    # In segmentation the first class is the background.
+    found = counts(record)[1:] if headline.segments(record) else counts(record)
     images = {one.name: one.train if one.train is not None else one.test for one in found}
     known = sorted((one for one in found if images[one.name] is not None), key=lambda one: images[one.name] or 0)
     limit = RARE * sum(images[one.name] or 0 for one in known) / max(len(found), 1)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from edgekit.record import SOURCE, Record
-from edgekit.report import classes, cross_validation, escape, overview, results, sensitivity
+from edgekit.report import classes, cross_validation, escape, headline, overview, results, sensitivity
 from edgekit.report.categories import safety
 from edgekit.report.checklist import rows
 from edgekit.report.figures import Shown, not_measured
@@ -88,13 +88,14 @@ def _context(record: Record, pictures: dict[str, str]) -> dict[str, Any]:
         "warnings": overview.warnings(record),
         "choices": _choices(record),
         "table": table,
+        "headline": headline.of(record),
         "notes": notes.rows(),
         "rare": safety.rare_classes(record),
         "rare_rule": classes.RULE,
         "sections": [(section, _bullets(section), _table(section)) for section in rows(record)],
         "pictures": pictures,
         "class_counts": classes.counts(record),
-        "class_tables": [_classes(record, metric) for metric in ("sensitivity", "specificity")],
+        "class_tables": [_classes(record, metric) for metric in headline.of(record).per_class],
         "gates": _gates(record),
         "passes": passes(record),
         "steps_table": _steps(record),
@@ -108,7 +109,7 @@ def _context(record: Record, pictures: dict[str, str]) -> dict[str, Any]:
 
 
 def _cells(row: overview.Row, notes: Notes) -> list[str]:
-    figures = (row.executed, row.size, row.p50, row.p90, row.speedup, row.accuracy, row.ece)
+    figures = (row.executed, row.size, row.p50, row.p90, row.speedup, row.score, row.ece)
     cells = [row.runtime, *(notes.cell(shown) for shown in figures)]
     return [*cells, row.status if row.reason is None else f"{row.status} {notes.refer(row.reason)}"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from edgekit.record import SOURCE, Artifact, Record
-from edgekit.report import figures, results
+from edgekit.report import figures, headline, results
 from edgekit.report.categories.costs import size
 from edgekit.report.escape import oneline
 from edgekit.report.figures import Shown, not_measured
@@ -28,7 +28,7 @@ class Row:
     p50: Shown
     p90: Shown
     speedup: Shown
-    accuracy: Shown
+    score: Shown
     ece: Shown
     status: str
     reason: str | None
@@ -52,7 +52,7 @@ def _row(record: Record, one: Artifact) -> Row:
         p50=results.percentile(record, one.name, 0.5),
         p90=results.percentile(record, one.name, 0.9),
         speedup=results.speedup(record, one.name),
-        accuracy=results.score(record, one.name, "accuracy"),
+        score=results.score(record, one.name, headline.of(record).metric),
         ece=results.score(record, one.name, "ece"),
         status="reference" if reference and one.status == "accepted" else one.status,
         reason=None if one.status == "accepted" else one.reason,

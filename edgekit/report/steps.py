@@ -6,12 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from edgekit.record import SOURCE, Record, Stage
-from edgekit.report import classes, figures, results
+from edgekit.report import classes, figures, headline, results
 from edgekit.report.figures import Shown, does_not_apply, not_measured
 from edgekit.report.plain import dig, words
 
-#: The figures of every step, by their heading; those of the rare classes follow.
-_FIGURES = {"accuracy": "accuracy", "balanced accuracy": "balanced_accuracy", "ECE": "ece", "NLL": "nll"}
 _SAME = does_not_apply("this pass keeps the predictions")
 _LATER = does_not_apply("the exported INT8 files are evaluated below")
 
@@ -48,9 +46,10 @@ def steps(record: Record) -> Steps:
     """Every pass after the source, in order; no rows where the recipe only trains, merges and quantizes."""
     evaluated = {words(one.changes.get("pass")): one for one in record.stages if one.kind == "evaluate_step"}
     proven = {words(one.changes.get("pass")): one for one in record.stages if one.kind == "prove"}
+    shown = headline.of(record)
     metrics = {
-        **_FIGURES,
-        **{f"sensitivity of {one.name}": f"sensitivity/{one.name}" for one in classes.rarest(record)},
+        **shown.steps,
+        **{f"{shown.rare} of {one.name}": f"{shown.rare}/{one.name}" for one in classes.rarest(record)},
     }
     if not evaluated and not proven:
         return Steps([], [])

@@ -5,13 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 from edgekit.record import Record
-from edgekit.report import overview, results
+from edgekit.report import headline, overview, results
 from edgekit.report.escape import oneline
 from edgekit.report.figures import MISSING
 
 if TYPE_CHECKING:
     from rich.table import Table
 
+#: Stands for the figure that speaks for the task.
+_SCORE = "score"
 #: Heading and justification of each column; units stand in the heading so that 80 columns are enough.
 _COLUMNS: tuple[tuple[str, Literal["left", "right"]], ...] = (
     ("artifact", "left"),
@@ -21,7 +23,7 @@ _COLUMNS: tuple[tuple[str, Literal["left", "right"]], ...] = (
     ("p50\nms", "right"),
     ("p90\nms", "right"),
     ("speed\nup", "right"),
-    ("accu-\nracy", "right"),
+    (_SCORE, "right"),
     ("ECE", "right"),
     ("status", "left"),
 )
@@ -51,7 +53,8 @@ def table(record: Record) -> Table:
     for heading, side in _COLUMNS:
         # In a narrow terminal these two give way first; a name or a number that is cut would be of no use.
         gives_way = heading in ("runtime", "status")
-        made.add_column(heading, justify=side, no_wrap=not gives_way, overflow="fold")
+        title = headline.of(record).narrow if heading == _SCORE else heading
+        made.add_column(title, justify=side, no_wrap=not gives_way, overflow="fold")
     for row in shown:
         cells = (
             oneline(row.name) + ("*" if row.recommended else ""),
@@ -61,11 +64,12 @@ def table(record: Record) -> Table:
             row.p50.short,
             row.p90.short,
             f"{row.speedup.short}x" if row.speedup.value else MISSING,
-            row.accuracy.short,
+            row.score.short,
             row.ece.short,
             row.status,
         )
-        style = "bold green" if row.recommended else "red" if row.status in ("rejected", "failed") else ""
+        refused = row.status in ("rejected", "failed", "not exported")
+        style = "bold green" if row.recommended else "red" if refused else ""
         # Text, not str: square brackets in a name are no markup.
         made.add_row(*(Text(cell) for cell in cells), style=style)
     return made

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekit.environment import no_telemetry
-from edgekit.errors import InputError, MissingError
+from edgekit.errors import MissingError, UnsupportedError
 from edgekit.quantization.placement import Style
 from edgekit.runtimes import support
 from edgekit.runtimes.base import Executed, Exported
@@ -47,7 +47,11 @@ class CoreML:
 
             from edgekit.quantization import program
 
-            made = program.quantized_program(model, STYLE) if precision == "int8" else program.float_program(model)
+            made = (
+                program.quantized_program(model, STYLE)
+                if precision == "int8"
+                else program.float_program(model, STYLE)
+            )
             half = precision == "fp16"
             try:
                 converted = coremltools.convert(
@@ -58,7 +62,7 @@ class CoreML:
                     skip_model_load=True,
                 )
             except (RuntimeError, ValueError, NotImplementedError) as error:
-                raise InputError(f"Core ML cannot take the network: {str(error).splitlines()[0]}") from error
+                raise UnsupportedError(f"Core ML cannot take the network: {str(error).splitlines()[0]}") from error
             path = folder / "model.mlpackage"
             converted.save(str(path))
         inputs, outputs = support.specs(model)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekit.environment import no_telemetry
-from edgekit.errors import DeviceError, InputError
+from edgekit.errors import DeviceError, UnsupportedError
 from edgekit.quantization.placement import Style
 from edgekit.runtimes import support
 from edgekit.runtimes.base import Executed, Exported
@@ -58,7 +58,7 @@ class LiteRT:
             mode = pt2e_quantizer.PT2EQuantizer().set_global(pt2e_quantizer.get_symmetric_quantization_config())
             settings = quant_config.QuantConfig(pt2e_quantizer=mode)
         else:
-            made = program.float_program(model)
+            made = program.float_program(model, STYLE)
         path = folder / "model.tflite"
         with support.quiet() as said:
             try:
@@ -68,7 +68,8 @@ class LiteRT:
                 converted.export(str(path))
             except (RuntimeError, ValueError) as error:
                 last = [line for line in said.getvalue().splitlines() if "error" in line.lower()][:1]
-                raise InputError(f"LiteRT cannot take the network: {error} {' '.join(last)}".strip()) from error
+                text = f"LiteRT cannot take the network: {error} {' '.join(last)}"
+                raise UnsupportedError(text.strip()) from error
         inputs, outputs = support.specs(model)
         return Exported(path, inputs, outputs, {"format": "TFLite flatbuffer", "exporter": "litert-torch"})
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekit.errors import DeviceError, InputError
+from edgekit.errors import DeviceError, UnsupportedError
 from edgekit.quantization.placement import Style
 from edgekit.runtimes import support
 from edgekit.runtimes.base import Executed, Exported
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 OPSET = 18
 #: ONNX Runtime fuses Q/DQ around single operators into QLinear kernels, which take and give 8 bits; its x86
 #: kernels want unsigned activations.
-STYLE = Style("onnxruntime", unsigned=True, fences=True)
+STYLE = Style("onnxruntime", unsigned=True, fences=True, scan="correct")
 _INT8_OPERATORS = {"QLinearConv", "QLinearMatMul", "QGemm", "MatMulInteger", "ConvInteger", "MatMulIntegerToFloat"}
 _FLOAT_OPERATORS = {"Conv", "FusedConv", "Gemm", "MatMul", "FusedMatMul", "FusedGemm", "NhwcFusedConv"}
 
@@ -32,7 +32,7 @@ def to_onnx(program: ExportedProgram, path: Path) -> None:
     """Write an exported program as one ONNX file with named input and output.
 
     Raises:
-        InputError: an operator of the network has no ONNX form.
+        UnsupportedError: an operator of the network has no ONNX form.
     """
     import onnx
     import torch
@@ -48,12 +48,12 @@ def to_onnx(program: ExportedProgram, path: Path) -> None:
                 verbose=False,
             )
         except torch.onnx.errors.OnnxExporterError as error:
-            raise InputError(
+            raise UnsupportedError(
                 f"the network cannot be exported to ONNX: {str(error).splitlines()[0]}",
                 remedy="replace the operator that it names",
             ) from error
     if made is None:
-        raise InputError("the ONNX exporter gave no program", remedy="report the network's name")
+        raise UnsupportedError("the ONNX exporter gave no program", remedy="report the network's name")
     proto: Any = made.model_proto
     # The exporter stores source lines of this machine at each node; they are no part of the model.
     for node in proto.graph.node:
@@ -86,7 +86,9 @@ class OnnxRuntime:
         """Write ``model.onnx``, in Q/DQ form for INT8."""
         from edgekit.quantization import program
 
-        made = program.quantized_program(model, STYLE) if precision == "int8" else program.float_program(model)
+        made = (
+            program.quantized_program(model, STYLE) if precision == "int8" else program.float_program(model, STYLE)
+        )
         path = folder / "model.onnx"
         to_onnx(made, path)
         inputs, outputs = support.specs(model)

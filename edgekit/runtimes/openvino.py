@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekit.environment import no_telemetry
-from edgekit.errors import DeviceError
+from edgekit.errors import DeviceError, UnsupportedError
 from edgekit.quantization.placement import Style
 from edgekit.runtimes import support
 from edgekit.runtimes.base import Executed, Exported
@@ -57,9 +57,14 @@ class OpenVINO:
 
         from edgekit.quantization import program
 
-        made = program.quantized_program(model, STYLE) if precision == "int8" else program.float_program(model)
+        made = (
+            program.quantized_program(model, STYLE) if precision == "int8" else program.float_program(model, STYLE)
+        )
         with support.quiet():
-            converted = openvino.convert_model(made)
+            try:
+                converted = openvino.convert_model(made)
+            except RuntimeError as error:
+                raise UnsupportedError(f"OpenVINO cannot take the network: {_first_line(error)}") from error
         converted.inputs[0].get_tensor().set_names({support.INPUT})
         converted.outputs[0].get_tensor().set_names({support.OUTPUT})
         converted.reshape({0: [1, *model.input_size]})
@@ -76,6 +81,12 @@ class OpenVINO:
     def load(self, path: Path, target: Target, precision: Precision) -> _Session:
         """Compile for latency in the precision asked for."""
         return _Session(path, target, precision)
+
+
+def _first_line(error: Exception) -> str:
+    """What OpenVINO says after the place in its own source."""
+    lines = [line for line in str(error).splitlines() if line.strip() and ".cpp:" not in line]
+    return lines[0] if lines else type(error).__name__
 
 
 class _Session:

@@ -38,10 +38,12 @@ def threads(asked: int) -> int:
 
 
 def specs(model: Model) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:
-    """Input and output of a classifier exported for batch 1."""
+    """Input and output of a model exported for batch 1."""
+    images = "NCDHW" if len(model.input_size) == 4 else "NCHW"
+    logits = images if model.task == "segmentation" else "NC"
     return (
-        (TensorSpec(name=INPUT, shape=(1, *model.input_size), dtype="float32", layout="NCHW"),),
-        (TensorSpec(name=OUTPUT, shape=(1, model.num_classes), dtype="float32", layout="NC"),),
+        (TensorSpec(name=INPUT, shape=(1, *model.input_size), dtype="float32", layout=images),),
+        (TensorSpec(name=OUTPUT, shape=(1, *model.output_size), dtype="float32", layout=logits),),
     )
 
 

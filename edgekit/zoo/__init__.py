@@ -1,4 +1,4 @@
-"""Networks by name: timm's, those of installed packages, and the user's own module."""
+"""Networks by name: edgekit's own, timm's, those of installed packages, and the user's own module."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import difflib
 from typing import TYPE_CHECKING, Any
 
 from edgekit.errors import InputError
-from edgekit.zoo import timm_models, user_module
+from edgekit.zoo import catalogue, timm_models, user_module
 
 if TYPE_CHECKING:
     from torch import nn
@@ -17,7 +17,7 @@ MODULE = "module"
 
 def names() -> list[str]:
     """Every architecture that can be named here, ``module`` apart."""
-    return sorted({*user_module.entry_points(), *timm_models.names()})
+    return sorted({*catalogue.names(), *user_module.entry_points(), *timm_models.names()})
 
 
 def build(
@@ -26,10 +26,11 @@ def build(
     """A network with random weights, drawn from torch's global generator.
 
     Args:
-        architecture: a timm model, an entry point of the group ``edgekit.models``, or ``module``.
+        architecture: one of ``catalogue``, a timm model, an entry point of the group ``edgekit.models``, or
+            ``module``.
         arguments: what the architecture's constructor takes besides the next two.
-        num_classes: K; the network gives logits ``[N, K]``.
-        in_channels: C of its input ``[N, C, H, W]``.
+        num_classes: K; the network gives logits ``[N, K]``, or ``[N, K, *spatial]`` for segmentation.
+        in_channels: C of its input ``[N, C, *spatial]``.
         module: ``package.module:callable`` as given on the command line; used by ``module`` only.
 
     Raises:
@@ -44,6 +45,9 @@ def build(
                 remedy="add --module package.module:callable to the command",
             )
         return user_module.build(module, arguments, num_classes, in_channels)
+    own = catalogue.find(architecture)
+    if own is not None:
+        return catalogue.build(own, arguments, num_classes, in_channels)
     if architecture in user_module.entry_points():
         return user_module.build_entry_point(architecture, arguments, num_classes, in_channels)
     if timm_models.knows(architecture):

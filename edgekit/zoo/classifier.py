@@ -12,9 +12,11 @@ def names(network: nn.Module, num_classes: int) -> tuple[str, ...]:
     """Names of the layers that turn features into the logits of ``num_classes`` classes.
 
     What the network itself says (timm's ``get_classifier``; distilled networks have two), else the last linear
-    or convolution layer, in the order of registration, with ``num_classes`` outputs. Empty when there is none.
+    or convolution layer, in the order of registration, with ``num_classes`` outputs; with two classes and no such
+    layer the last one with a single output, whose logit z stands for the logits (0, z). Empty when there is none.
     """
     from torch import nn
+    from torch.nn.modules.conv import _ConvNd
 
     by_identity = {id(module): name for name, module in network.named_modules() if name}
     say = getattr(network, "get_classifier", None)
@@ -24,10 +26,12 @@ def names(network: nn.Module, num_classes: int) -> tuple[str, ...]:
         found = tuple(by_identity[id(head)] for head in heads if id(head) in by_identity)
         if found:
             return found
-    last: tuple[str, ...] = ()
+    last: dict[int, str] = {}
     for name, module in network.named_modules():
-        if isinstance(module, nn.Linear) and module.out_features == num_classes:
-            last = (name,)
-        if isinstance(module, (nn.Conv1d, nn.Conv2d)) and module.out_channels == num_classes:
-            last = (name,)
-    return last
+        if isinstance(module, nn.Linear):
+            last[module.out_features] = name
+        elif isinstance(module, _ConvNd):
+            last[module.out_channels] = name
+    if num_classes not in last and num_classes == 2:
+        num_classes = 1
+    return (last[num_classes],) if num_classes in last else ()

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 
 from edgekit.data.prepared import Prepared
 from edgekit.model import Model, logits
@@ -28,6 +29,19 @@ def _spans(model: Model, batch: torch.Tensor) -> dict[str, tuple[float, float]]:
     graph = program.float_graph(model)
     spans = calibration.ranges(graph, [one[None] for one in batch], lambda fraction, text: None)
     return {name: (float(low), float(high)) for name, (low, high) in spans.items()}
+
+
+def _collected(
+    partial: Partial, batch: torch.Tensor, correct_on: torch.Tensor | None
+) -> tuple[NDArray[np.float32], dict[str, NDArray[np.float32]]]:
+    """Logits of the float network, and of each layer alone quantized."""
+    found: dict[str | None, list[NDArray[np.float32]]] = {}
+    for start, name, part in partial.alone(batch, correct_on, lambda done: None):
+        assert start == sum(map(len, found.setdefault(name, [])))
+        found[name].append(part)
+    whole = {name: np.concatenate(parts) for name, parts in found.items()}
+    base = whole.pop(None)
+    return base, {str(name): one for name, one in whole.items()}
 
 
 def test_every_layer_has_a_row_and_the_awkward_one_is_worst(table: dict[str, Any]) -> None:
@@ -71,7 +85,7 @@ def test_a_layer_alone_is_what_its_program_computes() -> None:
     spans = _spans(model, batch)
     partial = Partial(model, spans, Scheme(), 3)
     assert partial.batch == 3
-    base, alone = partial.alone(batch, None, lambda done: None)
+    base, alone = _collected(partial, batch, None)
     assert np.allclose(base, logits(model, batch.numpy()), atol=1e-6)
     for name in partial.layers:
         graph = program.float_graph(model)
@@ -85,8 +99,8 @@ def test_a_layer_alone_is_what_its_program_computes() -> None:
 def test_correcting_the_bias_of_a_layer_restores_its_mean() -> None:
     model, batch = small_model(), smooth(16)
     partial = Partial(model, _spans(model, batch), Scheme(), 16)
-    base, plain = partial.alone(batch, None, lambda done: None)
-    _, corrected = partial.alone(batch, batch, lambda done: None)
+    base, plain = _collected(partial, batch, None)
+    _, corrected = _collected(partial, batch, batch)
     shift = {name: np.abs((one["head"] - base).mean(0)).max() for name, one in (("a", plain), ("b", corrected))}
     assert shift["b"] < 1e-6 < shift["a"]
 

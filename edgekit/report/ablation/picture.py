@@ -1,11 +1,11 @@
-"""Balanced accuracy against p50, a panel a target, with intervals and what no other artifact beats in both."""
+"""What a study set out to raise (balanced accuracy, mean Dice) against p50, a panel a target, with intervals."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from edgekit.report import figures
+from edgekit.report import figures, headline
 from edgekit.report.ablation import scores, timing
 from edgekit.report.ablation.rows import Row, rows
 from edgekit.report.ablation.runs import Runs
@@ -19,13 +19,14 @@ if TYPE_CHECKING:
 #: Okabe and Ito's colours; candidates beyond them are told apart by their number.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#555555")
 _SHAPES = {"fp32": "o", "fp16": "D", "bf16": "D", "int8": "s"}
-_METRIC = "balanced_accuracy"
+#: Room above and below the scores, as a part of their range, and the least range shown.
+_ROOM, _RANGE = 0.35, 0.02
 _WIDTH = 5.2
 
 
 @dataclass(frozen=True)
 class Point:
-    """One artifact: p50 in ms and balanced accuracy, each with its interval where there is one."""
+    """One artifact: p50 in ms and its score, each with its interval where there is one."""
 
     row: Row
     number: int
@@ -39,12 +40,14 @@ def draw(runs: Runs) -> Figure | None:
     if not points:
         return None
     targets = list(dict.fromkeys(str(one.row.target) for one in points))
+    shown = headline.of(runs.runs[0].record)
+    metric = shown.study[shown.pictured]
     figure = style.new_figure(_WIDTH * min(2, len(targets)) + 0.6, 4.3 * -(-len(targets) // 2) + 0.6)
     axes = figure.subplots(-(-len(targets) // 2), min(2, len(targets)), squeeze=False)
     for axis in axes.flat[len(targets) :]:
         axis.set_visible(False)
     for axis, target in zip(axes.flat, targets, strict=False):
-        _panel(axis, [one for one in points if one.row.target == target])
+        _panel(axis, metric, [one for one in points if one.row.target == target])
         runtime = words(dig(runs.runs[0].record.targets, target, "runtime"))
         axis.set_title(f"{style.label(target)}: {figures.runtime(runtime)}", fontsize=9, loc="left")
     _legend(figure, points)
@@ -62,12 +65,13 @@ def point(runs: Runs, row: Row) -> Point | None:
     """Where an artifact stands; none where it has no latency or no accuracy."""
     own = runs.of(row.candidate)
     latency = timing.p50_s(own, row.artifact)
-    score = scores.over_seeds(own, row.artifact, _METRIC)
+    metric = headline.of(runs.runs[0].record).pictured
+    score = scores.over_seeds(own, row.artifact, metric)
     if latency is None or score is None:
         return None
     low, high = score.low, score.high
     if own[0].study.seed is None:
-        found = own[0].record.value(row.artifact, _METRIC)
+        found = own[0].record.value(row.artifact, metric)
         low, high = (found.interval if found else None) or (None, None)
     value, *ends = latency
     fastest, slowest = (None if end is None else end * 1e3 for end in ends)
@@ -75,7 +79,7 @@ def point(runs: Runs, row: Row) -> Point | None:
     return Point(row, number, (value * 1e3, fastest, slowest), (score.mean, low, high))
 
 
-def _panel(axis: Any, points: list[Point]) -> None:
+def _panel(axis: Any, metric: str, points: list[Point]) -> None:
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
     best = front(points)
@@ -127,7 +131,11 @@ def _panel(axis: Any, points: list[Point]) -> None:
     axis.xaxis.set_minor_formatter(NullFormatter())
     axis.margins(0.15)
     axis.set_xlabel("p50 of one inference, ms (logarithmic)")
-    axis.set_ylabel("balanced accuracy (95 % interval)")
+    # Three seeds can give intervals far beyond 0 and 1; drawn whole, they would press all points onto one line.
+    values = [one.score[0] for one in points]
+    room = _ROOM * max(max(values) - min(values), _RANGE)
+    axis.set_ylim(min(values) - room, max(values) + room)
+    axis.set_ylabel(f"{metric} (95 % interval, cut at the edge)")
     axis.grid(visible=True, which="both", color="#EEEEEE")
     axis.set_axisbelow(True)
 

@@ -6,21 +6,26 @@ from collections.abc import Sequence
 
 from edgekit.evaluate.repeats import Repeated, repeated
 from edgekit.record import SOURCE, Record
-from edgekit.report import classes, figures, results
+from edgekit.report import classes, figures, headline, results
 from edgekit.report.ablation.runs import One, Runs
 from edgekit.report.figures import Shown, not_measured
 
 #: Stands for the float model after all passes, in PyTorch: 'source-fused', or 'source' where no pass changed it.
 FLOAT = "float"
-#: Metric -> heading; the rarest class's sensitivity comes to it.
-SCORES = {"accuracy": "accuracy", "balanced_accuracy": "balanced accuracy", "ece": "ECE"}
 _PRECISE_FIRST = ("fp32", "fp16", "bf16", "int8")
 
 
 def metrics(runs: Runs) -> dict[str, str]:
     """Metric -> heading."""
-    rare = classes.rarest(runs.runs[0].record) if runs.runs else []
-    return SCORES | {f"sensitivity/{one.name}": f"sensitivity of {one.name}, the rarest class" for one in rare[:1]}
+    if not runs.runs:
+        return dict(headline.CLASSIFICATION.study)
+    first = runs.runs[0].record
+    shown = headline.of(first)
+    rare = {
+        f"{shown.rare}/{one.name}": f"{shown.rare} of {one.name}, the rarest class"
+        for one in classes.rarest(first)[:1]
+    }
+    return {**shown.study, **rare}
 
 
 def in_record(record: Record, artifact: str) -> str:

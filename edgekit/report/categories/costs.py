@@ -6,11 +6,11 @@ import statistics as standard
 
 from edgekit.evaluate import statistics
 from edgekit.record import Measurement, Record
-from edgekit.report import figures, results
+from edgekit.report import figures, headline, results
 from edgekit.report.escape import oneline
 from edgekit.report.figures import Shown, not_measured, not_recorded
 from edgekit.report.items import Item, per_artifact
-from edgekit.report.plain import words
+from edgekit.report.plain import dig, words
 
 #: A change of the median within a run that is pointed out, as a share.
 _DRIFT = 0.05
@@ -19,10 +19,12 @@ _DRIFT = 0.05
 def latency(record: Record) -> list[Item]:
     """p50, p90 and p99 where the samples allow them, variance between processes, drift."""
     names = results.names(record)
+    cases = [per_artifact("p50 of a whole case", names, lambda name: _of_case(record, name))]
     return [
         per_artifact("p50", names, lambda name: results.percentile(record, name, 0.5)),
         per_artifact("p90", names, lambda name: results.percentile(record, name, 0.9)),
         per_artifact("p99", names, lambda name: results.percentile(record, name, 0.99)),
+        *(cases if headline.segments(record) else []),
         per_artifact(
             "Variance across runs (standard deviation of p50 between processes)",
             names,
@@ -35,6 +37,19 @@ def latency(record: Record) -> list[Item]:
         ),
         per_artifact("Loading, and the first inference", names, lambda name: _cold(record, name)),
     ]
+
+
+def _of_case(record: Record, name: str) -> Shown:
+    """The windows that a case of the test split has on average, each taking the p50."""
+    windows, cases = (dig(record.data, "splits", "test", key) for key in ("count", "cases"))
+    one = results.latency(record, name)
+    if one is None:
+        return not_measured(results.why_not(record, name, "latency_s"))
+    if not isinstance(windows, int) or not isinstance(cases, int) or not cases:
+        return not_recorded("the record does not count windows and cases")
+    each = windows / cases
+    total = standard.median(one.pooled) * each
+    return Shown(f"{figures.duration(total)}: {figures.number(each)} windows, without cutting and assembling them")
 
 
 def _cold(record: Record, name: str) -> Shown:

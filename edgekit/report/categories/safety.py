@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections import Counter
 
 from edgekit.record import SOURCE, Predictions, Record
-from edgekit.report import classes, results
+from edgekit.report import classes, figures, headline, results
 from edgekit.report.escape import oneline
 from edgekit.report.figures import Shown, not_measured
 from edgekit.report.items import Item, item, per_artifact
 
+#: A fall of a case's Dice that is counted.
+_NOTICED = 0.05
 _NO_ROBUSTNESS = "this run has no robustness analysis"
 
 
@@ -19,7 +21,7 @@ def items(record: Record) -> list[Item]:
     return [
         per_artifact("ECE (15 bins) after optimization", names, lambda name: results.score(record, name, "ece")),
         per_artifact("NLL after optimization", names, lambda name: results.score(record, name, "nll")),
-        item("Sensitivity of the rarest classes", rare_classes(record)),
+        item(f"{headline.of(record).rare.capitalize()} of the rarest classes", rare_classes(record)),
         item("Robustness to noise", not_measured(_NO_ROBUSTNESS)),
         item("Robustness to resolution shift", not_measured(_NO_ROBUSTNESS)),
         item("Failure modes", _changed(record)),
@@ -33,29 +35,35 @@ def compared(record: Record) -> list[str]:
 
 
 def rare_classes(record: Record) -> Shown:
-    """Sensitivity of each rare class, from the source to each compared artifact, with intervals and positives."""
+    """Sensitivity of each rare class, from the source to each compared artifact, with intervals and positives.
+
+    In segmentation it is Dice.
+    """
     rare = classes.rarest(record)
     if not rare:
         return not_measured("the record does not count the images of the classes")
     lines = []
     measured = False
     for one in rare:
-        metric = f"sensitivity/{one.name}"
+        metric = f"{headline.of(record).rare}/{one.name}"
         before = results.score(record, SOURCE, metric)
         after = [(name, results.score(record, name, metric)) for name in compared(record)]
         measured = measured or bool(before.value) or any(shown.value for _, shown in after)
         if not before.value and not any(shown.value for _, shown in after):
-            lines.append(f"{oneline(one.name)} ({_positives(one)}): {oneline(before.text)}")
+            lines.append(f"{oneline(one.name)} ({_positives(record, one)}): {oneline(before.text)}")
             continue
         arrow = "; ".join(f"{oneline(name)} {oneline(shown.text)}" for name, shown in after) or "no artifact ran"
-        lines.append(f"{oneline(one.name)} ({_positives(one)}): source {oneline(before.text)} → {arrow}")
+        lines.append(f"{oneline(one.name)} ({_positives(record, one)}): source {oneline(before.text)} → {arrow}")
     if measured:
         return Shown("\n".join(lines))
-    return not_measured(results.why_not(record, SOURCE, f"sensitivity/{rare[0].name}"))
+    return not_measured(results.why_not(record, SOURCE, f"{headline.of(record).rare}/{rare[0].name}"))
 
 
-def _positives(one: classes.ClassCount) -> str:
-    return "positives not counted" if one.test is None else f"{one.test} positives in the test split"
+def _positives(record: Record, one: classes.ClassCount) -> str:
+    if one.test is None:
+        return "positives not counted"
+    what = "pixels" if headline.segments(record) else "positives"
+    return f"{one.test} {what} in the test split"
 
 
 def _changed(record: Record) -> Shown:
@@ -63,6 +71,8 @@ def _changed(record: Record) -> Shown:
 
     They are called just that: compression-identified exemplars need a population of models, not one of each kind.
     """
+    if headline.segments(record):
+        return _worse_cases(record)
     by_name = {one.artifact: one for one in record.predictions}
     source = by_name.get(SOURCE)
     found = [by_name[name] for name in compared(record) if name in by_name]
@@ -92,3 +102,30 @@ def _change(source: Predictions, other: Predictions, labels: tuple[int, ...], na
 
 def _name(names: list[str], index: int) -> str:
     return oneline(names[index]) if 0 <= index < len(names) else f"class {index}"
+
+
+def _worse_cases(record: Record) -> Shown:
+    """The case of each compared artifact whose Dice fell most below the source's."""
+    before = _per_case(record, SOURCE)
+    lines = []
+    for name in compared(record):
+        after = _per_case(record, name)
+        falls = {case: before[case] - dice for case, dice in after.items() if case in before}
+        if not falls:
+            continue
+        case = max(falls, key=lambda one: falls[one])
+        fell = sum(fall > _NOTICED for fall in falls.values())
+        lines.append(
+            f"{oneline(name)}: Dice fell by more than {_NOTICED:g} in {fell} of {len(falls)} cases; largest change "
+            f"in {oneline(case)}, {figures.number(before[case])} to {figures.number(after[case])}"
+        )
+    return Shown("\n".join(lines)) if lines else not_measured(results.why_not(record, SOURCE, "mean_dice"))
+
+
+def _per_case(record: Record, name: str) -> dict[str, float]:
+    """The mean Dice of each case, by its name."""
+    found = record.value(name, "mean_dice")
+    if found is None:
+        return {}
+    cases, values = (found.conditions.get(key) or () for key in ("case_ids", "per_case"))
+    return {str(case): float(dice) for case, dice in zip(cases, values, strict=False) if dice is not None}

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from edgekit.evaluate import calibration
-from edgekit.record import SOURCE, Predictions, Record
-from edgekit.report import results
+from edgekit.record import SOURCE, Record
+from edgekit.report import headline, results
 from edgekit.report.categories import safety
 from edgekit.report.plots import style
 
@@ -22,9 +22,9 @@ _COLUMNS = {1: 1, 2: 2, 4: 2}
 
 def draw(record: Record) -> Figure | None:
     """The source and the recommended artifacts side by side, or none where nothing was predicted."""
-    by_name = {one.artifact: one for one in record.predictions if len(one.predicted) == len(record.labels)}
-    names = [name for name in dict.fromkeys([SOURCE, *safety.compared(record)]) if name in by_name][:_MOST]
-    if not names or not record.labels:
+    by_name = {name: found for name in [SOURCE, *safety.compared(record)] if (found := bins(record, name))}
+    names = list(by_name)[:_MOST]
+    if not names:
         return None
     columns = _COLUMNS.get(len(names), 3)
     rows = -(-len(names) // columns)
@@ -33,16 +33,27 @@ def draw(record: Record) -> Figure | None:
         upper, lower = part.subplots(2, 1, sharex=True, gridspec_kw={"height_ratios": [3, 1]})
         one = results.artifact(record, name)
         colour = style.COLOURS.get(one.runtime if one else "", style.OTHER)
-        _panel(upper, lower, by_name[name], record.labels, colour)
+        _panel(upper, lower, by_name[name], colour)
+        lower.set_ylabel(headline.of(record).unit)
         ece = results.score(record, name, "ece")
         upper.set_title(f"{style.label(name)}\nECE {ece.short}", fontsize=9)
     return figure
 
 
-def _panel(upper: Any, lower: Any, one: Predictions, labels: tuple[int, ...], colour: str) -> None:
-    """Accuracy of each bin above, number of images below."""
-    correct = np.asarray(one.predicted) == np.asarray(labels)
-    bins = calibration.reliability(one.confidence, correct)
+def bins(record: Record, name: str) -> list[calibration.Bin] | None:
+    """The bars of an artifact: from its predictions, or, in segmentation, as its calibration error holds them."""
+    ece = record.value(name, "ece")
+    if ece is not None and ece.conditions.get("bins"):
+        return list(ece.conditions["bins"])
+    for one in record.predictions:
+        if one.artifact == name and record.labels and len(one.predicted) == len(record.labels):
+            correct = np.asarray(one.predicted) == np.asarray(record.labels)
+            return calibration.reliability(one.confidence, correct)
+    return None
+
+
+def _panel(upper: Any, lower: Any, bins: list[calibration.Bin], colour: str) -> None:
+    """Accuracy of each bin above, number of images or pixels below."""
     width = bins[0]["upper"] - bins[0]["lower"]
     full = [row for row in bins if row["accuracy"] is not None and row["confidence"] is not None]
     upper.plot([0, 1], [0, 1], color="black", linewidth=0.8, linestyle="--")
@@ -69,7 +80,6 @@ def _panel(upper: Any, lower: Any, one: Predictions, labels: tuple[int, ...], co
     lower.bar(
         [row["lower"] for row in bins], [row["count"] for row in bins], width=width, align="edge", color=colour
     )
-    lower.set_ylabel("images")
     lower.set_xlabel("confidence (dashed: calibrated)")
     lower.locator_params(axis="y", nbins=3, integer=True)
     for axis in (upper, lower):

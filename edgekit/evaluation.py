@@ -1,0 +1,160 @@
+"""The stages that evaluate models and exported files on the test split."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgekit import arrays, evaluate, record, store
+from edgekit.data.prepared import Prepared
+from edgekit.lineage import as_run
+from edgekit.progress import Update
+from edgekit.recipe import Recipe
+from edgekit.runtimes.base import Session
+from edgekit.stages import Stages
+from edgekit.store import Finished
+from edgekit.target import Target
+from edgekit.variant import PYTORCH, QUANTIZED, Made, Variant
+
+_LOGITS = "logits.npy"
+
+
+class Evaluation:
+    """Evaluates what one recipe makes, each thing once."""
+
+    def __init__(self, stages: Stages, recipe: Recipe, prepared: Prepared, data: Finished) -> None:
+        """
+        Args:
+            stages: of the run.
+            recipe: the recipe.
+            prepared: its data.
+            data: the stage that made it.
+        """
+        self._stages = stages
+        self._recipe = recipe
+        self._prepared = prepared
+        self._data = data
+        self._task = evaluate.task(recipe.task.kind, prepared, recipe.task.classes)
+
+    def step(self, name: str, made: Made) -> Finished:
+        """What a pass did to the predictions on the test split: to be reported, never to choose by."""
+        settings = self._recipe.evaluation
+        key = {
+            "model": made.stage.key,
+            "data": self._data.key,
+            "evaluation": settings.model_dump(mode="json"),
+            "code": store.code_sha256("evaluate", "evaluation.py", "model.py", "quantization"),
+        }
+
+        def work(folder: Path, update: Update) -> dict[str, Any]:
+            from edgekit.model import logits as run
+
+            model, prepared = as_run(made.model), self._prepared
+            count, at_once = prepared.count("test"), model.at_once
+            parts = (
+                run(model, prepared.inputs("test", np.arange(start, min(start + at_once, count))))
+                for start in range(0, count, at_once)
+            )
+            logits = _write(folder / _LOGITS, parts, count, update)
+            rows = self._task.evaluate(name, logits, settings.bootstrap, settings.seed)
+            figures = {
+                row.metric: {
+                    "value": row.samples[0] if row.samples else None,
+                    "interval": row.interval,
+                    "positives": row.conditions.get("positives"),
+                    "wilson_95": row.conditions.get("wilson_95"),
+                    "reason": row.not_measured_reason,
+                }
+                for row in rows
+            }
+            changes = {"pass": name, "split": "test", "figures": figures}
+            return {"changes": changes, "note": self._task.headline(rows)}
+
+        return self._stages.run(f"evaluate-{name}", "evaluate_step", key, work)
+
+    def artifact(
+        self,
+        variant: Variant,
+        exported: Finished,
+        path: Path,
+        target: Target,
+        references: Mapping[str, Finished],
+    ) -> Finished:
+        """Run an exported file over the test split, compare it with its reference, and compute its figures.
+
+        Args:
+            variant: what it is.
+            exported: the stage that holds it.
+            path: the file.
+            target: its target, as the session is to be opened with.
+            references: the stages that hold the logits of the source and of what else it may be compared with.
+        """
+        settings, prepared = self._recipe.evaluation, self._prepared
+        trained = not self._recipe.model.untrained
+        reference, source = references.get(variant.reference), references.get(record.SOURCE)
+        if variant.reference == QUANTIZED and reference is None:
+            # With random weights no step is evaluated; the source then stands for what cannot be told apart.
+            reference = source
+        key = {
+            "artifact": exported.key,
+            "data": self._data.key,
+            "reference": reference.key if reference else None,
+            "source": source.key if source else None,
+            "evaluation": settings.model_dump(mode="json"),
+            "trained": trained,
+            "code": store.code_sha256("evaluate", "evaluation.py", "runtimes"),
+            "versions": store.versions(*variant.runtime.packages, "numpy", "scikit-learn", "scipy"),
+        }
+
+        def work(folder: Path, update: Update) -> dict[str, Any]:
+            session = variant.runtime.load(path, target, variant.precision)
+            count = prepared.count("test")
+            chosen = np.arange(count) if trained else prepared.spread("test", settings.parity_images)
+            # Exported files take one image; PyTorch takes more at once, which only saves time.
+            size = min(variant.made.model.at_once, 16) if variant.target.runtime == PYTORCH.runtime else 1
+            logits = _write(folder / _LOGITS, self._runs(session, chosen, size), len(chosen), update)
+            result: dict[str, Any] = {"executed": asdict(session.executed())}
+            if reference is not None:
+                base = arrays.read(reference.folder / _LOGITS)
+                some = arrays.spread(len(chosen), settings.parity_images)
+                result["parity"] = asdict(evaluate.compare(base[some], logits[some]))
+                # The whole split as well: the gate's images are few, and a reader may ask about the rest.
+                result["parity_all"] = asdict(evaluate.compare(base, logits))
+            if source is not None:
+                result["source_all"] = asdict(evaluate.compare(arrays.read(source.folder / _LOGITS), logits))
+            if trained:
+                rows = self._task.evaluate(variant.name, logits, settings.bootstrap, settings.seed)
+                result["measurements"] = [row.model_dump(mode="json") for row in rows]
+                result["note"] = self._task.headline(rows)
+                result["predictions"] = self._task.predictions(logits)
+            return result
+
+        return self._stages.run(f"evaluate-{variant.name}", "evaluate", key, work)
+
+    def inputs(self) -> Path:
+        """Some real, preprocessed test images that every measuring process reads."""
+
+        def work(folder: Path, update: Update) -> dict[str, Any]:
+            images = self._prepared.inputs("test", self._prepared.spread("test", 8))
+            np.save(folder / "inputs.npy", images)
+            return {"note": f"{len(images)} test images"}
+
+        return self._stages.run("inputs", "inputs", {"data": self._data.key}, work).folder / "inputs.npy"
+
+    def _runs(self, session: Session, chosen: NDArray[np.int64], size: int) -> Iterable[NDArray[np.float32]]:
+        for start in range(0, len(chosen), size):
+            yield session.run(self._prepared.inputs("test", chosen[start : start + size]))
+
+
+def _write(path: Path, parts: Iterable[NDArray[np.float32]], count: int, update: Update) -> NDArray[np.float32]:
+    """Logits ``[count, ...]`` written as they come, and opened as a memory map."""
+    with arrays.Writer(path, count) as file:
+        for part in parts:
+            file.write(part)
+            update(file.written / count, "test images")
+    return arrays.read(path)

@@ -1,0 +1,78 @@
+"""The selective scan as a layer without parameters, which networks call."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+import torch
+from torch import Tensor, nn
+
+from edgekit.zoo.state_space.chunked import chunked_scan
+from edgekit.zoo.state_space.operator import EagerScan, selective_scan
+
+_whole: ContextVar[bool] = ContextVar("whole", default=False)
+
+
+@contextmanager
+def kept_whole() -> Iterator[None]:
+    """Within it, ``torch.export`` makes one node ``edgekit::selective_scan`` of each scan, for ``write_out``.
+
+    So nothing inside a scan is quantized, its insides are not searched for ranges, and training a quantized network
+    has its backward. Without it the exported program has standard operators, which any converter takes.
+    """
+    token = _whole.set(True)
+    try:
+        yield
+    finally:
+        _whole.reset(token)
+
+
+class SelectiveScan(nn.Module):
+    """y = scan of u; see ``selective_scan_reference`` for the recurrence and the shapes. float32 in all cases."""
+
+    def forward(
+        self,
+        u: Tensor,
+        dt: Tensor,
+        A: Tensor,  # noqa: N803  (the symbols of the papers)
+        B: Tensor,  # noqa: N803
+        C: Tensor,  # noqa: N803
+        skip: Tensor,
+    ) -> Tensor:
+        """``u, dt [N, G, L, D], A [G, D, S], B, C [N, G, L, S], skip [G, D]`` -> ``y [N, G, L, D]`` in float32."""
+        u, dt, A, B, C, skip = (one.float() for one in (u, dt, A, B, C, skip))  # noqa: N806
+        if torch.compiler.is_exporting():
+            return (selective_scan if _whole.get() else chunked_scan)(u, dt, A, B, C, skip)
+        # In half precision the error of a sum over thousands of steps would show.
+        with torch.autocast(u.device.type, enabled=False):
+            eager = (_fused() if u.is_cuda else None) or EagerScan.apply
+            return eager(u, dt, A, B, C, skip)
+
+
+@functools.cache
+def _fused() -> Callable[..., Tensor] | None:
+    """The scan by the CUDA kernel of the package mamba-ssm, where it is installed and can be loaded."""
+    try:
+        kernel = importlib.import_module("mamba_ssm.ops.selective_scan_interface").selective_scan_fn
+    except (ImportError, OSError, AttributeError):
+        return None
+
+    def scan(u: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor, skip: Tensor) -> Tensor:  # noqa: N803
+        # The kernel has the steps innermost, and the channels of all groups on one axis.
+        batch, groups, length, channels = u.shape
+        rows = (batch, groups * channels, length)
+        y: Tensor = kernel(
+            u.transpose(2, 3).reshape(rows),
+            dt.transpose(2, 3).reshape(rows),
+            A.flatten(0, 1),
+            B.transpose(2, 3).contiguous(),
+            C.transpose(2, 3).contiguous(),
+            skip.flatten(),
+        )
+        return y.view(batch, groups, channels, length).transpose(2, 3)
+
+    return scan

@@ -1,0 +1,173 @@
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from edgekit.runtimes import support
+from edgekit.zoo.state_space import SelectiveScan, kept_whole, selective_scan, selective_scan_reference, write_out
+from edgekit.zoo.state_space.chunked import Form, chunked_scan
+from edgekit.zoo.state_space.operator import EagerScan
+from tests.zoo import golden
+
+FORMS: tuple[Form, ...] = ("recompute", "correct")
+WHOLE = "edgekit.selective_scan.default"
+
+
+def _inputs(
+    images: int, groups: int, length: int, channels: int, states: int, dt_scale: float = 1.0
+) -> tuple[Tensor, ...]:
+    """u, dt, A, B, C and skip in float64."""
+    generator = torch.Generator().manual_seed(length)
+
+    def normal(*shape: int) -> Tensor:
+        return torch.randn(*shape, generator=generator, dtype=torch.float64)
+
+    wide, narrow = (images, groups, length, channels), (images, groups, length, states)
+    rates = -normal(groups, channels, states).exp()
+    steps = F.softplus(normal(*wide)) * dt_scale
+    return normal(*wide), steps, rates, normal(*narrow), normal(*narrow), normal(groups, channels)
+
+
+def _exported(inputs: tuple[Tensor, ...]) -> torch.export.ExportedProgram:
+    return torch.export.export(SelectiveScan(), inputs)
+
+
+def _operators(program: torch.export.ExportedProgram) -> set[str]:
+    return {str(node.target) for node in program.graph.nodes if node.op == "call_function"}
+
+
+@pytest.mark.shared_data
+def test_official_output() -> None:
+    held = golden.arrays("selective_scan")
+    dt = F.softplus(held["delta"] + held["delta_bias"][:, None])
+
+    def grouped(values: Tensor, groups: int) -> Tensor:  # [N, G D, L] -> [N, G, L, D]
+        return values.unflatten(1, (groups, -1)).transpose(2, 3)
+
+    scans: tuple[Callable[..., Tensor], ...] = (SelectiveScan(), selective_scan_reference)
+    for scan in scans:
+        one = scan(
+            grouped(held["u"], 1),
+            grouped(dt, 1),
+            held["A"][None],
+            grouped(held["B"], 1),
+            grouped(held["C"], 1),
+            held["D"][None],
+        )
+        golden.assert_close(one.transpose(2, 3).flatten(1, 2), held["out"])
+        four = scan(
+            grouped(held["u"], 4),
+            grouped(dt, 4),
+            held["A"].unflatten(0, (4, 2)),
+            held["B_grouped"].transpose(2, 3),
+            held["C_grouped"].transpose(2, 3),
+            held["D"].view(4, 2),
+        )
+        golden.assert_close(four.transpose(2, 3).flatten(1, 2), held["out_grouped"])
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("length", [1, 2, 49, 64, 65, 81, 100, 197])
+def test_chunks_of_any_length_give_the_sequential_result(length: int, form: Form) -> None:
+    inputs = _inputs(2, 3, length, 5, 4)
+    torch.testing.assert_close(
+        chunked_scan(*inputs, form=form), selective_scan_reference(*inputs), rtol=1e-12, atol=1e-12
+    )
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("dt_scale", [1e-6, 1e-2, 1.0, 1e2, 1e4])
+def test_float32_is_exact_to_1e_5_whatever_the_decay(dt_scale: float, form: Form) -> None:
+    inputs = _inputs(1, 2, 150, 8, 16, dt_scale)
+    wanted = selective_scan_reference(*inputs)
+    given = chunked_scan(*(one.float() for one in inputs), form=form)
+    assert given.isfinite().all()
+    assert (given.double() - wanted).abs().max() <= 1e-5 * wanted.abs().max()
+
+
+def test_any_precision_is_computed_in_float32() -> None:
+    inputs = _inputs(1, 1, 70, 3, 4)
+    scan, wanted = SelectiveScan(), SelectiveScan()(*inputs)
+    assert wanted.dtype == torch.float32
+    with torch.autocast("cpu", torch.bfloat16):
+        torch.testing.assert_close(scan(*inputs), wanted, rtol=0, atol=0)
+    assert scan(*(one.bfloat16() for one in inputs)).dtype == torch.float32
+
+
+@pytest.mark.parametrize("length", [3, 66])
+def test_gradients_are_those_of_the_sequential_loop(length: int) -> None:
+    inputs = tuple(one.requires_grad_() for one in _inputs(3, 2, length, 2, 3))
+    weight = torch.randn(inputs[0].shape, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    wanted = torch.autograd.grad(selective_scan_reference(*inputs), inputs, weight)
+    for scan in (EagerScan.apply, selective_scan):
+        for given, one in zip(torch.autograd.grad(scan(*inputs), inputs, weight), wanted, strict=True):
+            torch.testing.assert_close(given, one, rtol=1e-10, atol=1e-12)
+
+
+def test_gradcheck() -> None:
+    inputs = tuple(one.requires_grad_() for one in _inputs(1, 2, 5, 2, 2))
+    assert torch.autograd.gradcheck(EagerScan.apply, inputs)
+
+
+def test_images_one_at_a_time_give_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    from edgekit.zoo.state_space import operator
+
+    inputs = tuple(one.requires_grad_() for one in _inputs(3, 1, 70, 2, 2))
+    together = EagerScan.apply(*inputs)
+    gradients = torch.autograd.grad(together.square().sum(), inputs)
+    monkeypatch.setattr(operator, "_CPU_BYTES", 1)
+    alone = EagerScan.apply(*inputs)
+    torch.testing.assert_close(alone, together)
+    for one, other in zip(torch.autograd.grad(alone.square().sum(), inputs), gradients, strict=True):
+        torch.testing.assert_close(one, other)
+
+
+def test_training_keeps_nothing_but_the_inputs() -> None:
+    inputs = tuple(one.float().requires_grad_() for one in _inputs(1, 1, 100, 4, 16))
+    kept: list[int] = []
+    with torch.autograd.graph.saved_tensors_hooks(lambda one: kept.append(one.numel()) or one, lambda one: one):
+        SelectiveScan()(*inputs)
+    assert sum(kept) <= sum(one.numel() for one in inputs)
+
+
+def test_functional_transforms_and_copies() -> None:
+    u, *others = (one.float() for one in _inputs(2, 1, 70, 2, 3))
+    scan = copy.deepcopy(SelectiveScan())
+    wanted = torch.autograd.grad(scan(u.requires_grad_(), *others).sum(), u)[0]
+    torch.testing.assert_close(torch.func.grad(lambda one: scan(one, *others).sum())(u.detach()), wanted)
+
+
+@pytest.mark.parametrize("length", [49, 130])
+def test_an_exported_scan_is_standard_operators(length: int) -> None:
+    inputs = tuple(one.float() for one in _inputs(1, 2, length, 4, 3))
+    wanted = SelectiveScan()(*inputs)
+    plain, again = _exported(inputs), _exported(inputs)
+    assert all(name.startswith(("aten.", "<built-in")) for name in _operators(plain))
+    assert len(plain.graph.nodes) == len(again.graph.nodes) < 25 * 13
+    torch.testing.assert_close(plain.module(check_guards=False)(*inputs), wanted)
+    with kept_whole():
+        whole = _exported(inputs)
+    assert WHOLE in _operators(whole)
+    assert write_out(plain, "correct") is plain
+    for form in FORMS:
+        written = write_out(whole, form)
+        assert WHOLE not in _operators(written)
+        torch.testing.assert_close(written.module(check_guards=False)(*inputs), wanted)
+        names = [kind for node in written.graph.nodes for _, kind in node.meta.get("nn_module_stack", {}).values()]
+        assert any(name.endswith("SelectiveScan") for name in names)
+
+
+def test_openvino_fuses_each_step() -> None:
+    """One kernel a step in each run of the form ``recompute``: more would mean that something blocked the fusion."""
+    openvino = pytest.importorskip("openvino")
+    inputs = tuple(one.float() for one in _inputs(1, 2, 100, 16, 4))
+    with support.quiet():
+        converted = openvino.convert_model(_exported(inputs))
+    compiled = openvino.Core().compile_model(converted, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    kinds = [node.get_rt_info()["layerType"].astype(str) for node in compiled.get_runtime_model().get_ordered_ops()]
+    assert 0 < sum(kind in ("Subgraph", "Eltwise") for kind in kinds) <= 2 * 10 + 8
