@@ -12,17 +12,17 @@ from numpy.typing import NDArray
 
 
 class Writer:
-    """An npy file whose first dimension is known and whose parts come one after another.
+    """An npy file whose rows come part by part; their number is written when the last has come.
 
-    No memory map: writing to one on a full disk kills the process instead of raising an error.
+    NumPy keeps room in a header for the first side to grow, so that the header can be written again. No memory map:
+    writing to one on a full disk kills the process instead of raising an error.
 
     Attributes:
         written: rows so far.
     """
 
-    def __init__(self, path: Path, rows: int) -> None:
+    def __init__(self, path: Path) -> None:
         """The shape of a row, and the type, are those of the first part."""
-        self._rows = rows
         self._file: BinaryIO = path.open("wb")
         self._like: tuple[tuple[int, ...], np.dtype[Any]] | None = None
         self.written = 0
@@ -32,12 +32,18 @@ class Writer:
         like = part.shape[1:], part.dtype
         if self._like is None:
             self._like = like
-            header = {"descr": part.dtype.str, "fortran_order": False, "shape": (self._rows, *like[0])}
-            write_array_header_1_0(self._file, header)
-        if like != self._like or self.written + len(part) > self._rows:
-            raise ValueError(f"{len(part)} rows of {like} do not fit {self._rows} of {self._like}")
+            self._header()
+        if like != self._like:
+            raise ValueError(f"rows of {like} do not fit rows of {self._like}")
         self._file.write(np.ascontiguousarray(part).data)
         self.written += len(part)
+
+    def _header(self) -> None:
+        if self._like is None:
+            raise ValueError("no rows were written, so that their shape is not known")
+        shape, dtype = self._like
+        header = {"descr": dtype.str, "fortran_order": False, "shape": (self.written, *shape)}
+        write_array_header_1_0(self._file, header)
 
     def __enter__(self) -> Writer:
         """The writer."""
@@ -46,10 +52,11 @@ class Writer:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Close the file; too few rows are a mistake of the caller."""
-        self._file.close()
-        if error is None and self.written != self._rows:
-            raise ValueError(f"{self.written} rows were written, not {self._rows}")
+        """Complete the header and close the file."""
+        with self._file:
+            if error is None:
+                self._file.seek(0)
+                self._header()
 
 
 def read(path: Path) -> NDArray[Any]:

@@ -153,7 +153,7 @@ class Evaluation:
 
 def _write(path: Path, parts: Iterable[NDArray[np.float32]], count: int, update: Update) -> NDArray[np.float32]:
     """Logits ``[count, ...]`` written as they come, and opened as a memory map."""
-    with arrays.Writer(path, count) as file:
+    with arrays.Writer(path) as file:
         for part in parts:
             file.write(part)
             update(file.written / count, "test images")

@@ -13,10 +13,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from edgekit import arrays
 from edgekit.data import cases, preprocess, windows
 from edgekit.data.base import IGNORE, Dataset, Preprocessing, Split
 from edgekit.data.cases import Case
-from edgekit.data.growing import Growing
 from edgekit.data.splits import image_hash
 from edgekit.errors import InputError
 
@@ -65,12 +65,9 @@ def write_cases(
     counts = np.zeros(256, dtype=np.int64)
     content = hashlib.sha256()
     padded = 0
-    raw = len(spec.size) == 2 and spec.normalization == "fixed"
     with (
-        Growing(
-            folder / f"{name}_images.npy", (*spec.size, spec.channels), np.uint8 if raw else np.float32
-        ) as images,
-        Growing(folder / f"{name}_masks.npy", spec.size, np.uint8) as masks,
+        arrays.Writer(folder / f"{name}_images.npy") as images,
+        arrays.Writer(folder / f"{name}_masks.npy") as masks,
     ):
         for index, one in enumerate(_read_all(dataset, split, spec)):
             shape = one.mask.shape
@@ -89,8 +86,8 @@ def write_cases(
                 truth = windows.cut(one.mask, start, spec.size, IGNORE)
                 content.update(window.data)
                 content.update(truth.data)
-                images.write(window)
-                masks.write(truth)
+                images.write(window[None])
+                masks.write(truth[None])
             report((index + 1) / split.count)
     owner = range(split.count) if split.groups is None else split.groups
     # Numbers in place of names, which may tell who a patient is.

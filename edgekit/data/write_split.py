@@ -53,8 +53,8 @@ def write_split(
     content = hashlib.sha256()
     labels = np.asarray(split.labels, dtype=np.int64)
     with (
-        arrays.Writer(folder / f"{name}_images.npy", split.count) as image_file,
-        arrays.Writer(folder / f"{name}_masks.npy", split.count) if split.mask else nullcontext() as mask_file,
+        arrays.Writer(folder / f"{name}_images.npy") as image_file,
+        arrays.Writer(folder / f"{name}_masks.npy") if split.mask else nullcontext() as mask_file,
         # Decoding and resizing release Python's lock, so threads help.
         ThreadPoolExecutor(min(os.cpu_count() or 1, 8)) as pool,
     ):

@@ -35,7 +35,7 @@ def test_starts_with_the_published_rates_and_steps() -> None:
     mamba = Mamba(64)
     torch.testing.assert_close(mamba.A_log.exp(), torch.arange(1.0, 17.0).expand(128, 16))
     assert bool((mamba.D == 1).all())
-    steps = F.softplus(mamba.dt_proj.bias)
+    steps = F.softplus(mamba.dt_proj.bias.detach())
     assert 0.001 * 0.999 <= float(steps.min()) < 0.01 < 0.05 < float(steps.max()) <= 0.1 * 1.001
     assert float(mamba.dt_proj.weight.detach().abs().max()) <= 4**-0.5
     assert mamba.no_weight_decay() <= {name for name, _ in mamba.named_parameters()}

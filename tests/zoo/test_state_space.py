@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from edgekit.runtimes import support
@@ -41,13 +41,23 @@ def _operators(program: torch.export.ExportedProgram) -> set[str]:
     return {str(node.target) for node in program.graph.nodes if node.op == "call_function"}
 
 
+def _chunked(inputs: tuple[Tensor, ...], form: Form) -> Tensor:
+    u, dt, rates, b, c, skip = inputs
+    return chunked_scan(u, dt, rates, b, c, skip, form)
+
+
+def _eager(*inputs: Tensor) -> Tensor:
+    y: Tensor = EagerScan.apply(*inputs)  # type: ignore[no-untyped-call]
+    return y
+
+
 @pytest.mark.shared_data
 def test_official_output() -> None:
     held = golden.arrays("selective_scan")
     dt = F.softplus(held["delta"] + held["delta_bias"][:, None])
 
     def grouped(values: Tensor, groups: int) -> Tensor:  # [N, G D, L] -> [N, G, L, D]
-        return values.unflatten(1, (groups, -1)).transpose(2, 3)
+        return values.reshape(len(values), groups, -1, values.shape[2]).transpose(2, 3)
 
     scans: tuple[Callable[..., Tensor], ...] = (SelectiveScan(), selective_scan_reference)
     for scan in scans:
@@ -63,7 +73,7 @@ def test_official_output() -> None:
         four = scan(
             grouped(held["u"], 4),
             grouped(dt, 4),
-            held["A"].unflatten(0, (4, 2)),
+            held["A"].view(4, 2, 16),
             held["B_grouped"].transpose(2, 3),
             held["C_grouped"].transpose(2, 3),
             held["D"].view(4, 2),
@@ -75,9 +85,7 @@ def test_official_output() -> None:
 @pytest.mark.parametrize("length", [1, 2, 49, 64, 65, 81, 100, 197])
 def test_chunks_of_any_length_give_the_sequential_result(length: int, form: Form) -> None:
     inputs = _inputs(2, 3, length, 5, 4)
-    torch.testing.assert_close(
-        chunked_scan(*inputs, form=form), selective_scan_reference(*inputs), rtol=1e-12, atol=1e-12
-    )
+    torch.testing.assert_close(_chunked(inputs, form), selective_scan_reference(*inputs), rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -85,7 +93,7 @@ def test_chunks_of_any_length_give_the_sequential_result(length: int, form: Form
 def test_float32_is_exact_to_1e_5_whatever_the_decay(dt_scale: float, form: Form) -> None:
     inputs = _inputs(1, 2, 150, 8, 16, dt_scale)
     wanted = selective_scan_reference(*inputs)
-    given = chunked_scan(*(one.float() for one in inputs), form=form)
+    given = _chunked(tuple(one.float() for one in inputs), form)
     assert given.isfinite().all()
     assert (given.double() - wanted).abs().max() <= 1e-5 * wanted.abs().max()
 
@@ -104,24 +112,24 @@ def test_gradients_are_those_of_the_sequential_loop(length: int) -> None:
     inputs = tuple(one.requires_grad_() for one in _inputs(3, 2, length, 2, 3))
     weight = torch.randn(inputs[0].shape, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     wanted = torch.autograd.grad(selective_scan_reference(*inputs), inputs, weight)
-    for scan in (EagerScan.apply, selective_scan):
+    for scan in (_eager, selective_scan):
         for given, one in zip(torch.autograd.grad(scan(*inputs), inputs, weight), wanted, strict=True):
             torch.testing.assert_close(given, one, rtol=1e-10, atol=1e-12)
 
 
 def test_gradcheck() -> None:
     inputs = tuple(one.requires_grad_() for one in _inputs(1, 2, 5, 2, 2))
-    assert torch.autograd.gradcheck(EagerScan.apply, inputs)
+    assert torch.autograd.gradcheck(_eager, inputs)
 
 
 def test_images_one_at_a_time_give_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     from edgekit.zoo.state_space import operator
 
     inputs = tuple(one.requires_grad_() for one in _inputs(3, 1, 70, 2, 2))
-    together = EagerScan.apply(*inputs)
+    together = _eager(*inputs)
     gradients = torch.autograd.grad(together.square().sum(), inputs)
     monkeypatch.setattr(operator, "_CPU_BYTES", 1)
-    alone = EagerScan.apply(*inputs)
+    alone = _eager(*inputs)
     torch.testing.assert_close(alone, together)
     for one, other in zip(torch.autograd.grad(alone.square().sum(), inputs), gradients, strict=True):
         torch.testing.assert_close(one, other)
@@ -130,7 +138,12 @@ def test_images_one_at_a_time_give_the_same(monkeypatch: pytest.MonkeyPatch) -> 
 def test_training_keeps_nothing_but_the_inputs() -> None:
     inputs = tuple(one.float().requires_grad_() for one in _inputs(1, 1, 100, 4, 16))
     kept: list[int] = []
-    with torch.autograd.graph.saved_tensors_hooks(lambda one: kept.append(one.numel()) or one, lambda one: one):
+
+    def note(one: Tensor) -> Tensor:
+        kept.append(one.numel())
+        return one
+
+    with torch.autograd.graph.saved_tensors_hooks(note, lambda one: one):
         SelectiveScan()(*inputs)
     assert sum(kept) <= sum(one.numel() for one in inputs)
 
@@ -148,7 +161,7 @@ def test_an_exported_scan_is_standard_operators(length: int) -> None:
     wanted = SelectiveScan()(*inputs)
     plain, again = _exported(inputs), _exported(inputs)
     assert all(name.startswith(("aten.", "<built-in")) for name in _operators(plain))
-    assert len(plain.graph.nodes) == len(again.graph.nodes) < 25 * 13
+    assert len(plain.graph.nodes) == len(again.graph.nodes) < 600
     torch.testing.assert_close(plain.module(check_guards=False)(*inputs), wanted)
     with kept_whole():
         whole = _exported(inputs)
@@ -162,12 +175,29 @@ def test_an_exported_scan_is_standard_operators(length: int) -> None:
         assert any(name.endswith("SelectiveScan") for name in names)
 
 
+class _WithRates(nn.Module):
+    """A scan whose A is a constant, as it is in a network."""
+
+    rates: Tensor
+
+    def __init__(self, rates: Tensor) -> None:
+        super().__init__()
+        self.scan = SelectiveScan()
+        self.register_buffer("rates", rates)
+
+    def forward(self, u: Tensor, dt: Tensor, b: Tensor, c: Tensor, skip: Tensor) -> Tensor:
+        y: Tensor = self.scan(u, dt, self.rates, b, c, skip)
+        return y
+
+
 def test_openvino_fuses_each_step() -> None:
-    """One kernel a step in each run of the form ``recompute``: more would mean that something blocked the fusion."""
+    """One kernel a step and run in the form ``recompute``; more would mean that something blocks the fusion."""
     openvino = pytest.importorskip("openvino")
-    inputs = tuple(one.float() for one in _inputs(1, 2, 100, 16, 4))
+    u, dt, rates, *others = (one.float() for one in _inputs(1, 2, 100, 16, 4))
+    program = torch.export.export(_WithRates(rates), (u, dt, *others))
     with support.quiet():
-        converted = openvino.convert_model(_exported(inputs))
+        converted = openvino.convert_model(program)
     compiled = openvino.Core().compile_model(converted, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     kinds = [node.get_rt_info()["layerType"].astype(str) for node in compiled.get_runtime_model().get_ordered_ops()]
-    assert 0 < sum(kind in ("Subgraph", "Eltwise") for kind in kinds) <= 2 * 10 + 8
+    steps, carries = 2 * 10, 10
+    assert steps <= sum(kind in ("Subgraph", "Eltwise") for kind in kinds) <= steps + carries + 5
