@@ -53,9 +53,11 @@ def measure(request: Request, get: Callable[[str], Runtime]) -> WorkerResult:
     started = time.perf_counter()
     first = session.run(batches[0])
     first_s = time.perf_counter() - started
-    if first.ndim != 2 or first.shape[0] != 1:
+    spatial = batches[0].shape[2:]
+    if first.ndim < 2 or first.shape[0] != 1 or first.shape[2:] not in ((), spatial):
         raise DeviceError(
-            f"the artifact gave an output of shape {list(first.shape)} for one image, not [1, classes]"
+            f"the artifact gave an output of shape {list(first.shape)} for one input, not [1, classes] or "
+            f"{[1, 'classes', *spatial]}"
         )
     turn = itertools.cycle(batches)
     runs, run, clock = request.runs, session.run, time.perf_counter_ns

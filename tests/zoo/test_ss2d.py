@@ -47,7 +47,7 @@ def model() -> Model:
     torch.manual_seed(0)
     network = _Classifier().eval()
     for mixer in network.mixers:
-        nn.init.normal_(mixer.x_proj_weight, std=0.3)
+        nn.init.normal_(mixer.get_parameter("x_proj_weight"), std=0.3)
     return Model("module", {}, 5, (3, 20, 16), "tests:x", (), network)
 
 
