@@ -20,7 +20,7 @@ task:
   description: a test
   modality: CT (synthetic)
   classes: [background, lesion]
-data: {kind: phantom, DATA, angles: 24, count: {train: 12, val: 5, test: 6}}
+data: {kind: phantom, DATA, count: {train: 12, val: 5, test: 6}}
 input: INPUT
 model: {architecture: module}
 passes:
@@ -34,7 +34,7 @@ benchmark: {warmup: 2, runs: 12, processes: 1, source: false}
 gates: {max_dice_drop: 0.9, int8_min_mask_dice: 0.0, int8_min_agreement: 0.5}
 """
 KINDS = {
-    "images": ("size: 32", "{size: [24, 24], fit: window, overlap: 0.25}"),
+    "images": ("size: 32, angles: 24", "{size: [24, 24], fit: window, overlap: 0.25}"),
     "volumes": (
         "size: 32, dimensions: 3",
         "{size: [16, 24, 24], fit: window, channels: 1, normalization: per_image}",

@@ -106,13 +106,15 @@ def measure(request: Request, get: Callable[[str], Runtime]) -> WorkerResult:
 
 
 def _batches(path: Path) -> list[NDArray[np.float32]]:
-    """The images of ``path`` as separate batches of one ``float32[1, C, H, W]``, each a copy of its own."""
+    """The images of ``path`` as separate batches of one ``float32[1, C, *spatial]``, each a copy of its own."""
     try:
         images = np.load(path, allow_pickle=False)
     except (OSError, ValueError) as error:
         raise InputError(f"cannot be read as a .npy file: {error}", where=str(path)) from None
-    if not isinstance(images, np.ndarray) or images.ndim != 4 or images.dtype != np.float32 or not images.shape[0]:
-        raise InputError("must hold float32[images, channels, height, width], at least one image", where=str(path))
+    whole = isinstance(images, np.ndarray) and images.dtype == np.float32 and images.ndim in (4, 5) and len(images)
+    if not whole:
+        rule = "must hold float32[images, channels, height, width], or volumes, at least one"
+        raise InputError(rule, where=str(path))
     return [images[index : index + 1].copy() for index in range(images.shape[0])]
 
 

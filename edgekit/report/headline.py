@@ -62,7 +62,7 @@ SEGMENTATION = Headline(
 
 def segments(record: Record) -> bool:
     """Whether the task is segmentation."""
-    return dig(record.recipe, "task", "kind") == "segmentation"
+    return bool(dig(record.recipe, "task", "kind") == "segmentation")
 
 
 def of(record: Record) -> Headline:

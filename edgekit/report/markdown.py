@@ -184,7 +184,7 @@ def _steps(record: Record) -> FigureTable:
 def _layers(record: Record) -> tuple[tuple[str, ...], list[tuple[str, list[str]]], list[str]] | None:
     """Headings, rows and sentences of the sensitivity analysis; none where no pass made one."""
     found = sensitivity.analysis(record)
-    return None if found is None else (sensitivity.NAMES, sensitivity.cells(found), sensitivity.notes(found))
+    return None if found is None else (sensitivity.names(found), sensitivity.cells(found), sensitivity.notes(found))
 
 
 def _gates(record: Record) -> list[tuple[str, bool, str]]:

@@ -12,11 +12,16 @@ from edgekit.report.plain import dig, words
 
 #: No more layers than this are in the table; the rest are in ``record.json``.
 MOST = 10
-NAMES = (
-    "harm (KL, nat)", "same class as float", "accuracy", "balanced accuracy", "ECE",
-    "sensitivity of the rarest class", "NLL", "error of logits", "MACs", "ran in",
-)  # fmt: skip
-_SHARES = ("agreement", "accuracy", "balanced_accuracy", "ece", "rarest_sensitivity")
+#: Key -> heading of the shares; a task has some of them.
+_SHARES = {
+    "agreement": "same class as float",
+    "mask_dice": "overlap with float's masks",
+    "mean_dice": "mean Dice",
+    "accuracy": "accuracy",
+    "balanced_accuracy": "balanced accuracy",
+    "ece": "ECE",
+    "rarest_sensitivity": "sensitivity of the rarest class",
+}
 
 
 @dataclass(frozen=True)
@@ -57,14 +62,21 @@ def analysis(record: Record) -> Analysis | None:
     return None
 
 
+def names(found: Analysis) -> tuple[str, ...]:
+    """The headings of the table."""
+    shares = [_SHARES[key] for key in _shown(found)]
+    return ("harm (KL, nat)", *shares, "NLL", "error of logits", "MACs", "ran in")
+
+
 def cells(found: Analysis) -> list[tuple[str, list[str]]]:
     """The rows of the table: the float network, every layer in INT8, then the most harmful layers alone."""
-    rows = [("none (all float)", _cells(dig(found.table, "all_float"), "-", "fp32"))]
-    rows.append(("all", _cells(dig(found.table, "all_int8"), "-", "int8")))
+    keys = _shown(found)
+    rows = [("none (all float)", _cells(dig(found.table, "all_float"), keys, "-", "fp32"))]
+    rows.append(("all", _cells(dig(found.table, "all_int8"), keys, "-", "int8")))
     for one in found.layers[:MOST]:
         share = _number(one.row.get("macs_share"))
         macs = "not counted" if share is None else f"{share:.1%}"
-        rows.append((one.name, _cells(one.row, macs, "float" if one.kept_float else "INT8")))
+        rows.append((one.name, _cells(one.row, keys, macs, "float" if one.kept_float else "INT8")))
     return rows
 
 
@@ -113,9 +125,14 @@ def _layers(stage: Stage) -> list[Layer]:
     return sorted(found, key=lambda one: -float("inf") if one.harm is None else -one.harm)
 
 
-def _cells(row: Any, macs: str, ran: str) -> list[str]:
+def _shown(found: Analysis) -> list[str]:
+    rows = [found.table.get("all_float"), found.table.get("all_int8"), *(one.row for one in found.layers)]
+    return [key for key in _SHARES if any(isinstance(row, dict) and key in row for row in rows)]
+
+
+def _cells(row: Any, keys: list[str], macs: str, ran: str) -> list[str]:
     harm = _number(dig(row, "kl"))
-    shares = [_share(dig(row, name)) for name in _SHARES]
+    shares = [_share(dig(row, name)) for name in keys]
     rest = [_figure(dig(row, name)) for name in ("nll", "logit_error")]
     return ["not finite" if harm is None else _figure(harm), *shares, *rest, macs, ran]
 

@@ -2,9 +2,10 @@
 
     python tests/benchmarks/selective_scan.py --threads 2
 
-The case is the first stage of MedMamba-T: 4 directions, 96 channels, 16 states, 3,136 steps, batch 1. Two loops are
-timed: ``selective_scan_reference``, and the one that the published code of Mamba falls back to, which first computes
-the decays and inputs of all steps. What is timed is taken in turn, so that a change of the machine's speed meets all.
+The case is the first stage of MedMamba-T: 4 directions, 96 channels, 16 states, 3,136 steps, batch 1. Two
+loops are timed: ``selective_scan_reference``, and the one that the published code of Mamba falls back to, which
+first computes the decays and inputs of all steps. What is timed is taken in turn, so that a change of the
+speed of the machine meets all.
 """
 
 from __future__ import annotations

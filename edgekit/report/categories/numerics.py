@@ -78,6 +78,8 @@ def _kept(record: Record, changes: dict[str, Any] | None) -> Shown:
         return not_recorded("the quantizing pass does not list them")
     kept = changes["layers_kept_float"]
     text = f"by the quantizing pass: {words(kept)}"
+    if changes.get("layers_never_quantized"):
+        text += f"; of a kind that is never quantized: {words(changes['layers_never_quantized'])}"
     if dig(changes, "mixed_precision", "asked"):
         text += f"; keep_float {words(changes['mixed_precision']['asked'])}: "
         text += words(dig(changes, "mixed_precision", "verdict"))
