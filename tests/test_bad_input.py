@@ -587,7 +587,7 @@ def test_second_process_in_the_same_folder(edgekit: Run) -> None:
 def test_full_disk(edgekit: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     data()
 
-    def full(summary: object, spec: object, folder: Path, progress: object) -> None:
+    def full(*arguments: object, **options: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr("edgekit.pipeline.prepare", full)

@@ -24,7 +24,7 @@ MOVES = (
     "max_pool2d", "squeeze", "unsqueeze", "pad", "alias", "detach", "slice",
 )  # fmt: skip
 #: Of these, what a weight may pass on its way to its layer.
-_SHAPES = ("flatten", "reshape", "view", "squeeze", "unsqueeze")
+_SHAPES = ("flatten", "reshape", "view", "squeeze", "unsqueeze", "select")
 ADDS = ("add", "add_")
 POOLS = ("adaptive_avg_pool2d", "avg_pool2d", "mean")
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from torch.fx import GraphModule, Node
 
     from edgekit.model import Model
+    from edgekit.target import Precision
 
 Range = tuple[float, float]
 
@@ -63,6 +64,15 @@ def float_graph(model: Model, batch: int = 1) -> GraphModule:
         elif node.op == "placeholder":
             node.meta["val"] = inputs
     return graph
+
+
+def in_precision(model: Model, precision: Precision, style: Style) -> ExportedProgram:
+    """The program that a runtime converts: with Q/DQ nodes for INT8, the float one for all else.
+
+    Raises:
+        InputError: see ``quantized_program``.
+    """
+    return quantized_program(model, style) if precision == "int8" else float_program(model, style)
 
 
 def float_program(model: Model, style: Style = PORTABLE) -> ExportedProgram:

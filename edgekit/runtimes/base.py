@@ -34,8 +34,10 @@ class Executed:
     """What the runtime says it runs.
 
     Attributes:
-        precision: ``fp32``, ``bf16``, ``fp16``, ``int8`` (where most multiply-adds ran in INT8), or ``unknown``.
-        layers: executed compute layers (convolution, linear) by precision; empty where it cannot tell.
+        precision: ``fp32``, ``bf16``, ``fp16``, ``int8`` (what most of ``layers`` ran in), or ``unknown``.
+        layers: executed layers with weights (convolution, linear) by precision; empty where it cannot tell. Products
+            of two activations, as attention and the selective scan have them, are no such layers: quantization
+            leaves them in float.
         how: where that was read.
         fallbacks: layers that did not run in the precision asked for.
     """

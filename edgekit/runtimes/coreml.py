@@ -12,12 +12,14 @@ from numpy.typing import NDArray
 
 from edgekit.environment import no_telemetry
 from edgekit.errors import MissingError, UnsupportedError
-from edgekit.quantization.placement import Style
+from edgekit.quantization.placement import Style, operator
 from edgekit.runtimes import support
 from edgekit.runtimes.base import Executed, Exported
 from edgekit.target import Precision, Target
 
 if TYPE_CHECKING:
+    from torch.export import ExportedProgram
+
     from edgekit.model import Model
 
 STYLE = Style("coreml")
@@ -47,15 +49,11 @@ class CoreML:
 
             from edgekit.quantization import program
 
-            made = (
-                program.quantized_program(model, STYLE)
-                if precision == "int8"
-                else program.float_program(model, STYLE)
-            )
+            made = program.in_precision(model, precision, STYLE)
             half = precision == "fp16"
             try:
                 converted = coremltools.convert(
-                    made.run_decompositions({}),
+                    _strides_said(made.run_decompositions({})),
                     outputs=[coremltools.TensorType(name=support.OUTPUT)],
                     minimum_deployment_target=coremltools.target.iOS17,
                     compute_precision=coremltools.precision.FLOAT16 if half else coremltools.precision.FLOAT32,
@@ -83,6 +81,14 @@ class CoreML:
         if reason:
             raise MissingError(reason, where=str(path))
         return _Session(path, target)
+
+
+def _strides_said(program: ExportedProgram) -> ExportedProgram:
+    """Write the default stride of poolings out, in place: coremltools counts their arguments."""
+    for node in program.graph.nodes:
+        if operator(node) in ("max_pool2d", "avg_pool2d") and len(node.args) == 2:
+            node.args = (*node.args, node.args[1])
+    return program
 
 
 class _Session:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 #: TFLite kernels are INT8 in and INT8 out, the last layer's too; the converter folds the weights itself.
 STYLE = Style("litert", fold_weights=False, logits=True, fences=True)
-_LAYERS = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "BATCH_MATMUL", "TRANSPOSE_CONV")
+_LAYERS = ("CONV_2D", "DEPTHWISE_CONV_2D", "CONV_3D", "FULLY_CONNECTED", "TRANSPOSE_CONV")
 
 
 class LiteRT:
@@ -50,15 +50,13 @@ class LiteRT:
 
         from edgekit.quantization import program
 
+        made = program.in_precision(model, precision, STYLE)
         settings = None
         if precision == "int8":
-            made = program.quantized_program(model, STYLE)
             # The configuration only tells the converter that Q/DQ nodes are static INT8; without it they
             # stay in the file and everything runs in float.
             mode = pt2e_quantizer.PT2EQuantizer().set_global(pt2e_quantizer.get_symmetric_quantization_config())
             settings = quant_config.QuantConfig(pt2e_quantizer=mode)
-        else:
-            made = program.float_program(model, STYLE)
         path = folder / "model.tflite"
         with support.quiet() as said:
             try:

@@ -86,9 +86,7 @@ class OnnxRuntime:
         """Write ``model.onnx``, in Q/DQ form for INT8."""
         from edgekit.quantization import program
 
-        made = (
-            program.quantized_program(model, STYLE) if precision == "int8" else program.float_program(model, STYLE)
-        )
+        made = program.in_precision(model, precision, STYLE)
         path = folder / "model.onnx"
         to_onnx(made, path)
         inputs, outputs = support.specs(model)
@@ -142,10 +140,15 @@ class _Session:
         layers: Counter[str] = Counter()
         fallbacks = []
         quantized = any(node.op_type in ("QuantizeLinear", "DequantizeLinear") for node in graph.node)
+        # Optimized, the graph has no other nodes left between a weight and its layer. The weight of a linear layer has
+        # two axes; a product with another constant is part of a scan.
+        axes = {one.name: len(one.dims) for one in graph.initializer}
         for node in graph.node:
-            if node.op_type in _INT8_OPERATORS:
+            if node.op_type in ("QuantizeLinear", "DequantizeLinear", "Transpose") and node.input[0] in axes:
+                axes[node.output[0]] = axes[node.input[0]]
+            elif node.op_type in _INT8_OPERATORS:
                 layers["int8"] += 1
-            elif node.op_type in _FLOAT_OPERATORS:
+            elif node.op_type in _FLOAT_OPERATORS and ("Conv" in node.op_type or axes.get(node.input[1]) == 2):
                 layers["fp32"] += 1
                 if quantized:
                     fallbacks.append(node.name or node.op_type)

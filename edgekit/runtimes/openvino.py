@@ -25,6 +25,7 @@ STYLE = Style("openvino", fold_weights=False, every_output=False)
 _HINT = {"fp32": "f32", "bf16": "bf16", "fp16": "f16", "int8": "f32"}
 _NAMES = {"f32": "fp32", "bf16": "bf16", "f16": "fp16", "i8": "int8", "u8": "int8"}
 _LAYERS = ("Convolution", "FullyConnected", "MatMul", "GroupConvolution", "Deconvolution")
+_PRODUCTS = ("FullyConnected", "MatMul")
 
 
 class OpenVINO:
@@ -57,9 +58,7 @@ class OpenVINO:
 
         from edgekit.quantization import program
 
-        made = (
-            program.quantized_program(model, STYLE) if precision == "int8" else program.float_program(model, STYLE)
-        )
+        made = program.in_precision(model, precision, STYLE)
         with support.quiet():
             try:
                 converted = openvino.convert_model(made)
@@ -87,6 +86,12 @@ def _first_line(error: Exception) -> str:
     """What OpenVINO says after the place in its own source."""
     lines = [line for line in str(error).splitlines() if line.strip() and ".cpp:" not in line]
     return lines[0] if lines else type(error).__name__
+
+
+def _is_weight(value: Any) -> bool:
+    """Whether a value in the runtime model is the weight of a linear layer, which has two axes."""
+    constant = value.get_node().get_rt_info()["layerType"].astype(str) == "Const"
+    return bool(constant and value.get_partial_shape().rank == 2)
 
 
 class _Session:
@@ -126,7 +131,8 @@ class _Session:
         fallbacks = []
         for node in self._compiled.get_runtime_model().get_ordered_ops():
             info = node.get_rt_info()
-            if info["layerType"].astype(str) not in _LAYERS:
+            kind = info["layerType"].astype(str)
+            if kind not in _LAYERS or (kind in _PRODUCTS and not _is_weight(node.input_value(1))):
                 continue
             kind = _NAMES.get(info["runtimePrecision"].astype(str), info["runtimePrecision"].astype(str))
             layers[kind] += 1

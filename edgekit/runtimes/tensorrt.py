@@ -40,9 +40,7 @@ class TensorRT:
         """Write ``model.onnx``; symmetric explicit quantization for INT8."""
         from edgekit.quantization import program
 
-        made = (
-            program.quantized_program(model, STYLE) if precision == "int8" else program.float_program(model, STYLE)
-        )
+        made = program.in_precision(model, precision, STYLE)
         path = folder / "model.onnx"
         to_onnx(made, path)
         inputs, outputs = support.specs(model)

@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import torch
+from torch import nn
+
+from edgekit.model import Model
 from edgekit.quantization import placement, program
 from edgekit.quantization.placement import Style
 from tests.networks import small_model
@@ -59,3 +63,22 @@ def test_what_moves_values_keeps_its_root_s_range() -> None:
     chosen = placement.tensors(graph, placement.PORTABLE)
     flat = next(n for n in graph.graph.nodes if placement.operator(n) in ("flatten", "view", "reshape"))
     assert chosen[flat.name] == flat.args[0].name
+
+
+class Slices(nn.Module):
+    """A 3-D convolution as two 2-D ones, as the zoo's networks for volumes are exported."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.deep = nn.Conv3d(3, 4, (2, 3, 3))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        one, two = (nn.functional.conv2d(x, self.deep.weight[:, :, index]) for index in range(2))
+        return one + two
+
+
+def test_a_slice_of_a_weight_is_a_weight() -> None:
+    graph = program.float_graph(Model("module", {}, 4, (3, 8, 8), "tests", (), Slices().eval()))
+    layers = placement.compute_nodes(graph)
+    assert [placement.layer_name(node) for node in layers] == ["deep", "deep"]
+    assert [tuple(placement.weight_of(graph, node).shape) for node in layers] == [(4, 3, 3, 3)] * 2

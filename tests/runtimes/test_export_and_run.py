@@ -105,6 +105,23 @@ def test_coreml_is_written_and_says_why_it_is_not_run(
             runtime.load(exported.path, target, "int8")
 
 
+class Pools(torch.nn.Module):
+    """Pooling whose stride is left at its default."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        halves = torch.nn.functional.max_pool2d(x, 2)
+        return torch.nn.functional.avg_pool2d(halves, 2)
+
+
+def test_coreml_takes_poolings_without_a_stride(tmp_path: Path) -> None:
+    _need("coreml")
+    model = replace(small_model(), network=Pools())
+    operators = (
+        runtimes.get("coreml").export(model, _target("coreml", "fp32"), "fp32", tmp_path).details["operators"]
+    )
+    assert (operators["max_pool"], operators["avg_pool"]) == (1, 1)
+
+
 def test_tensorrt_gets_symmetric_quantization(spans: dict[str, tuple[float, float]], tmp_path: Path) -> None:
     _need("tensorrt")
     import onnx
