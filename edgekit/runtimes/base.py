@@ -35,9 +35,9 @@ class Executed:
 
     Attributes:
         precision: ``fp32``, ``bf16``, ``fp16``, ``int8`` (what most of ``layers`` ran in), or ``unknown``.
-        layers: executed layers with weights (convolution, linear) by precision; empty where it cannot tell. Products
-            of two activations, as attention and the selective scan have them, are no such layers: quantization
-            leaves them in float.
+        layers: executed layers with weights (convolution, linear) by precision; empty where it cannot tell.
+            Products of two activations, as attention and the selective scan have them, are no such layers:
+            quantization leaves them in float.
         how: where that was read.
         fallbacks: layers that did not run in the precision asked for.
     """

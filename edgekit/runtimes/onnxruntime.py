@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -49,7 +50,7 @@ def to_onnx(program: ExportedProgram, path: Path) -> None:
             )
         except torch.onnx.errors.OnnxExporterError as error:
             raise UnsupportedError(
-                f"the network cannot be exported to ONNX: {str(error).splitlines()[0]}",
+                f"the network cannot be exported to ONNX: {_cause(error)}",
                 remedy="replace the operator that it names",
             ) from error
     if made is None:
@@ -63,6 +64,16 @@ def to_onnx(program: ExportedProgram, path: Path) -> None:
     del proto.graph.metadata_props[:]
     onnx.checker.check_model(proto)
     path.write_bytes(proto.SerializeToString())
+
+
+def _cause(error: BaseException) -> str:
+    """What went wrong: the exporter tells it in the innermost of a chain of errors."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    operator = re.search(r"op='(aten\.[\w.]+)'", str(error))
+    if "No ONNX function" in str(error) and operator:
+        return f"there is no ONNX operator for {operator.group(1)}"
+    return str(error).splitlines()[0]
 
 
 class OnnxRuntime:
@@ -140,8 +151,8 @@ class _Session:
         layers: Counter[str] = Counter()
         fallbacks = []
         quantized = any(node.op_type in ("QuantizeLinear", "DequantizeLinear") for node in graph.node)
-        # Optimized, the graph has no other nodes left between a weight and its layer. The weight of a linear layer has
-        # two axes; a product with another constant is part of a scan.
+        # Optimized, the graph has no other nodes left between a weight and its layer. The weight of a linear layer
+        # has two axes; a product with another constant is part of a scan.
         axes = {one.name: len(one.dims) for one in graph.initializer}
         for node in graph.node:
             if node.op_type in ("QuantizeLinear", "DequantizeLinear", "Transpose") and node.input[0] in axes:

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from edgekit import runtimes
-from edgekit.errors import DeviceError, MissingError
+from edgekit.errors import DeviceError, MissingError, UnsupportedError
 from edgekit.quantization import calibration, program
 from edgekit.target import Precision, RuntimeName, Target
 from tests.networks import images, small_model
@@ -103,6 +103,21 @@ def test_coreml_is_written_and_says_why_it_is_not_run(
         assert "macOS" in reason
         with pytest.raises(MissingError):
             runtime.load(exported.path, target, "int8")
+
+
+class Eigenvalues(torch.nn.Module):
+    """What no exchange format has an operator for."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        found: torch.Tensor = torch.linalg.eigvals(x[:, 0, :5, :5]).real
+        return found
+
+
+def test_an_operator_that_onnx_lacks_is_named(tmp_path: Path) -> None:
+    _need("onnxruntime")
+    model = replace(small_model(), network=Eigenvalues())
+    with pytest.raises(UnsupportedError, match=r"exported to ONNX: there is no ONNX operator for aten\.linalg_eig"):
+        runtimes.get("onnxruntime").export(model, _target("onnxruntime", "fp32"), "fp32", tmp_path)
 
 
 class Pools(torch.nn.Module):
