@@ -117,6 +117,23 @@ def report(
 
 
 @app.command()
+def compare(
+    runs: Annotated[list[Path], typer.Argument(help="records, folders that hold one, or folders of studies")],
+    out: Annotated[Path | None, typer.Option(help="Markdown file to write; printed when absent")] = None,
+) -> None:
+    """Put the networks of several runs side by side: parameters, MACs, latency and size of their files."""
+    from edgekit.report import comparison
+    from edgekit.store import write_text
+
+    text = comparison.render(comparison.read(runs))
+    if out is None:
+        typer.echo(text, nl=False)
+        return
+    write_text(out, text)
+    _console().print(str(out), highlight=False, soft_wrap=True)
+
+
+@app.command()
 def targets() -> None:
     """List the targets: which can run here, and what the others lack."""
     from rich.markup import escape

@@ -11,33 +11,14 @@ from edgekit.record import SOURCE, Record
 from edgekit.report import classes, cross_validation, escape, headline, overview, results, sensitivity
 from edgekit.report.categories import safety
 from edgekit.report.checklist import rows
-from edgekit.report.figures import Shown, not_measured
+from edgekit.report.figures import not_measured
 from edgekit.report.items import Item, Section
+from edgekit.report.notes import Notes
 from edgekit.report.plain import dig, words
 from edgekit.report.stages import passes
 from edgekit.report.steps import steps
 
 TEMPLATES = Path(__file__).resolve().parent / "templates"
-
-
-class Notes:
-    """Reasons that stand under a table, numbered; equal reasons share a number."""
-
-    def __init__(self) -> None:
-        """No reason yet."""
-        self._numbers: dict[str, int] = {}
-
-    def refer(self, reason: str) -> str:
-        """``(1)``."""
-        return f"({self._numbers.setdefault(reason, len(self._numbers) + 1)})"
-
-    def cell(self, shown: Shown) -> str:
-        """The value, or how it is missing with the number of the reason."""
-        return shown.text if shown.why is None else f"{shown.kind} {self.refer(shown.why)}"
-
-    def rows(self) -> list[tuple[str, str]]:
-        """Number and reason, in order."""
-        return [(f"({number})", reason) for reason, number in self._numbers.items()]
 
 
 @dataclass(frozen=True)

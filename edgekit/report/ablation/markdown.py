@@ -9,7 +9,7 @@ from edgekit.report.ablation import reading, scores
 from edgekit.report.ablation.rows import Row, rows
 from edgekit.report.ablation.runs import Runs
 from edgekit.report.ablation.scores import FLOAT
-from edgekit.report.markdown import Notes
+from edgekit.report.notes import Notes
 from edgekit.report.plain import dig, words
 
 #: Headings of the columns that hold words.
