@@ -121,6 +121,8 @@ class Model:
             architecture, arguments = str(said["architecture"]), dict(said["arguments"])
             num_classes, path = int(said["num_classes"]), said["module_path"]
             size = tuple(int(side) for side in said["input_size"])
+            if len(size) not in (3, 4):
+                raise ValueError(f"the input size {size} is neither that of an image nor that of a volume")
             task: Task = "segmentation" if said.get("task") == "segmentation" else "classification"
             edits, quantization = tuple(dict(edit) for edit in said["edits"]), said["quantization"]
         except FileNotFoundError:
@@ -255,7 +257,7 @@ def logits(model: Model, inputs: NDArray[np.float32], batch: int | None = None) 
             part = np.ascontiguousarray(inputs[start : start + batch], dtype=np.float32)
             rows.append(model.network(torch.from_numpy(part)).float().numpy())
     found = np.concatenate(rows) if rows else np.zeros((0, *model.output_size), np.float32)
-    bad = np.flatnonzero(~np.isfinite(found).reshape(len(found), -1).all(axis=1))
+    bad = np.flatnonzero(~np.isfinite(found).all(axis=tuple(range(1, found.ndim))))
     if bad.size:
         raise InputError(
             f"the logits of {bad.size} of {len(found)} images are not finite, first those of image {bad[0]}",

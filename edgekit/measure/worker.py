@@ -55,10 +55,8 @@ def measure(request: Request, get: Callable[[str], Runtime]) -> WorkerResult:
     first_s = time.perf_counter() - started
     spatial = batches[0].shape[2:]
     if first.ndim < 2 or first.shape[0] != 1 or first.shape[2:] not in ((), spatial):
-        raise DeviceError(
-            f"the artifact gave an output of shape {list(first.shape)} for one input, not [1, classes] or "
-            f"{[1, 'classes', *spatial]}"
-        )
+        wanted = f"[1, classes] or [1, classes, {', '.join(map(str, spatial))}]"
+        raise DeviceError(f"the artifact gave an output of shape {list(first.shape)} for one input, not {wanted}")
     turn = itertools.cycle(batches)
     runs, run, clock = request.runs, session.run, time.perf_counter_ns
     order = [next(turn) for _ in range(request.warmup + runs)]

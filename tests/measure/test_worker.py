@@ -96,7 +96,7 @@ def test_garbage_collection_is_off_from_the_warm_up_on_and_allowed_again_afterwa
 
 
 def test_a_batch_that_is_not_logits_is_refused(job: Job) -> None:
-    with pytest.raises(DeviceError, match=r"output of shape \[2\] for one image, not \[1, classes\]"):
+    with pytest.raises(DeviceError, match=r"output of shape \[2\] for one input, not \[1, classes\] or \[1, c"):
         worker.measure(request(job), getter(Null(output=np.zeros(2, dtype=np.float32))))
 
 

@@ -16,6 +16,7 @@ def test_every_kind_builds_its_class() -> None:
         "finetune",
         "distill",
         "prune",
+        "prune_states",
         "factorize",
         "reparameterize",
         "fold_batchnorm",
