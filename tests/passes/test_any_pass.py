@@ -23,7 +23,11 @@ def test_every_kind_builds_its_class() -> None:
         "quantize",
         "qat",
     }
-    needed: dict[str, dict[str, float]] = {"prune": {"macs": 0.5}, "factorize": {"energy": 0.9}}
+    needed: dict[str, dict[str, float]] = {
+        "prune": {"macs": 0.5},
+        "prune_states": {"states": 4},
+        "factorize": {"energy": 0.9},
+    }
     for kind, config in by_kind().items():
         assert type(ADAPTER.validate_python({"kind": kind, **needed.get(kind, {})})) is config
 
