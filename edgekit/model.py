@@ -195,6 +195,10 @@ def create(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         network = zoo.build(config.architecture, config.arguments, len(classes), preprocessing.channels, module)
+    if config.untrained:
+        from edgekit.zoo.untrained import without_zeros
+
+        network = without_zeros(network, config.seed)
     network = settle(network.to("cpu", torch.float32))
     spatial = preprocessing.size if task == "segmentation" else ()
     _check_shapes(network, size, (len(classes), *spatial))

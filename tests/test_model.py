@@ -218,3 +218,13 @@ def test_logits_must_be_finite() -> None:
     images[3, 0, 0, 0] = np.nan
     with pytest.raises(InputError, match="the logits of 1 of 5 images are not finite, first those of image 3"):
         logits(make(), images)
+
+
+def test_untrained_weights_have_no_branch_that_adds_nothing() -> None:
+    def zeros(untrained: bool) -> list[str]:
+        model, _ = create(ModelConfig(architecture="test_resnet", untrained=untrained), CLASSES, SPEC, None)
+        named = model.network.named_parameters()
+        return [name for name, one in named if not one.any() and not name.endswith("bias")]
+
+    assert zeros(untrained=False), "training starts with such branches"
+    assert zeros(untrained=True) == []

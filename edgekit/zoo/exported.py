@@ -72,11 +72,12 @@ def model_of(entry: Entry) -> Model:
     import torch
 
     from edgekit.model import Model, settle
+    from edgekit.zoo.untrained import without_zeros
 
     num_classes = min(entry.num_classes, 10)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        network = settle(counted.build(entry, num_classes))
+        network = settle(without_zeros(counted.build(entry, num_classes)))
     return Model(entry.name, {}, num_classes, entry.small_size, None, (), network, task=entry.task)
 
 
