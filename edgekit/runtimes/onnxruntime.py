@@ -25,6 +25,9 @@ OPSET = 18
 #: ONNX Runtime fuses Q/DQ around single operators into QLinear kernels, which take and give 8 bits; its x86
 #: kernels want unsigned activations.
 STYLE = Style("onnxruntime", unsigned=True, fences=True, scan="correct")
+#: Nodes of a program up to which the exporter rewrites patterns. It looks for each in the whole graph, which takes
+#: minutes for the thousands of nodes that selective scans have; ONNX Runtime finds most of them again by itself.
+_MOST_REWRITTEN = 4000
 _INT8_OPERATORS = {"QLinearConv", "QLinearMatMul", "QGemm", "MatMulInteger", "ConvInteger", "MatMulIntegerToFloat"}
 _FLOAT_OPERATORS = {"Conv", "FusedConv", "Gemm", "MatMul", "FusedMatMul", "FusedGemm", "NhwcFusedConv"}
 
@@ -37,7 +40,9 @@ def to_onnx(program: ExportedProgram, path: Path) -> None:
     """
     import onnx
     import torch
+    from onnxscript import optimizer
 
+    small = len(program.graph.nodes) <= _MOST_REWRITTEN
     with support.quiet():
         try:
             made = torch.onnx.export(
@@ -47,7 +52,11 @@ def to_onnx(program: ExportedProgram, path: Path) -> None:
                 input_names=[support.INPUT],
                 output_names=[support.OUTPUT],
                 verbose=False,
+                optimize=small,
             )
+            if made is not None and not small:
+                optimizer.fold_constants(made.model)
+                optimizer.remove_unused_nodes(made.model)
         except torch.onnx.errors.OnnxExporterError as error:
             raise UnsupportedError(
                 f"the network cannot be exported to ONNX: {_cause(error)}",

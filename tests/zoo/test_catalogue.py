@@ -145,10 +145,11 @@ def test_arguments_are_listed_and_refused() -> None:
         catalogue.build(entry, {"widht": 3}, 2, 3)
 
 
-@pytest.mark.parametrize("entry", catalogue.LISTED, ids=lambda entry: entry.name)
-def test_exports_were_tried(entry: Entry) -> None:
-    found = exported.read()[entry.name]
-    assert set(found) == set(exported.TARGETS), f"run python -m edgekit.zoo.exported {entry.name}"
+@pytest.mark.parametrize("name", exported.read())
+def test_what_the_list_says_of_runtimes(name: str) -> None:
+    entry = next(one for one in catalogue.LISTED if one.name == name)
+    found = exported.read()[name]
+    assert set(found) == set(exported.TARGETS), f"run python -m edgekit.zoo.exported {name}"
     for result in found.values():
         assert len(set(result) & {"error", "not_run", "failed"}) == 1
         assert result["input_size"] == list(entry.small_size)
