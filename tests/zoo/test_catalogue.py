@@ -179,6 +179,8 @@ def test_an_export_is_run_and_compared(tmp_path: Path) -> None:
 @pytest.mark.parametrize("runtime", exported.TARGETS)
 @pytest.mark.parametrize("entry", catalogue.LISTED, ids=lambda entry: entry.name)
 def test_exports_end_as_the_list_says(entry: Entry, runtime: str) -> None:
+    if entry.name not in exported.read():
+        pytest.skip("not tried yet: run python -m edgekit.zoo.exported")
     said = exported.read()[entry.name][runtime]
     found = exported.check(exported.model_of(entry), runtime)
     assert ("failed" in found) == ("failed" in said), found
