@@ -112,7 +112,7 @@ class Evaluation:
         }
 
         def work(folder: Path, update: Update) -> dict[str, Any]:
-            session = variant.runtime.load(path, target, variant.precision)
+            session = variant.runtime.check(path, target, variant.precision)
             count = prepared.count("test")
             chosen = np.arange(count) if trained else prepared.spread("test", settings.parity_images)
             # Exported files take one image; PyTorch takes more at once, which only saves time.

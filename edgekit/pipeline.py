@@ -235,9 +235,11 @@ class Run:
             cannot_run = refused or variant.runtime.cannot_run(variant.target)
             evaluated: Finished | None = None
             failure: str | None = None
-            if cannot_run is None:
+            if not refused and variant.runtime.cannot_check(variant.target) is None:
                 try:
                     evaluated = evaluation.artifact(variant, exported, path, target, references)
+                except UnsupportedError as error:
+                    cannot_run = f"{cannot_run}; {error}" if cannot_run else str(error)
                 except DeviceError as error:
                     failure = str(error)
             if variant.name == record.SOURCE and evaluated is None:
@@ -255,9 +257,9 @@ class Run:
                 verdict.artifact(variant, exported, evaluated, cannot_run, failure, judged, self.recipe)
             )
             places[variant.name] = exported.folder
-            if evaluated is not None:
-                if evaluated.result.get("predictions"):
-                    predictions.append(record.Predictions(artifact=variant.name, **evaluated.result["predictions"]))
+            if evaluated is not None and evaluated.result.get("predictions"):
+                predictions.append(record.Predictions(artifact=variant.name, **evaluated.result["predictions"]))
+            if evaluated is not None and cannot_run is None:
                 wanted = variant.name not in (record.SOURCE, FUSED) or self.recipe.benchmark.source
                 if wanted:
                     job = measure.Job(variant.name, target.runtime, path, target, variant.precision, inputs)

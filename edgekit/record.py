@@ -17,7 +17,9 @@ SCHEMA_VERSION = 1
 SOURCE = "source"
 #: What the reports read of the recipe, which is kept as plain data so that old records load for ever.
 _RECIPE_KEYS = ("name",)
-Status = Literal["accepted", "rejected", "exported, not run here", "not exported", "failed"]
+Status = Literal[
+    "accepted", "rejected", "checked, not run here", "exported, not run here", "not exported", "failed"
+]
 
 
 class _Part(BaseModel):

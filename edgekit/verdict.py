@@ -74,8 +74,8 @@ def artifact(
     Args:
         variant: what was exported.
         exported: the stage that holds its files.
-        evaluated: none where it was not run.
-        cannot_run: why this machine cannot run it.
+        evaluated: none where its answers are not known.
+        cannot_run: why this machine cannot run it; its answers may then come from a reference.
         failure: why running it failed.
         gates: from ``gates``.
         recipe: for the preprocessing.
@@ -85,12 +85,15 @@ def artifact(
     lost = [gate.explanation for gate in gates if not gate.passed]
     if exported.result.get("refused"):
         status, reason = "not exported", str(cannot_run)
-    elif cannot_run is not None:
-        status, reason = "exported, not run here", cannot_run
     elif failure is not None:
         status, reason = "failed", failure
     elif lost:
         status, reason = "rejected", "; ".join(lost)
+    elif cannot_run is not None and evaluated is not None:
+        how = evaluated.result["executed"]["how"]
+        status, reason = "checked, not run here", f"{cannot_run}. Its answers come from {how}"
+    elif cannot_run is not None:
+        status, reason = "exported, not run here", cannot_run
     executed = Executed(**evaluated.result["executed"]) if evaluated else None
     details = dict(exported.result["details"])
     if executed:
@@ -107,7 +110,7 @@ def artifact(
         target=variant.target.name,
         runtime=variant.target.runtime,
         precision_requested=variant.precision,
-        precision_executed=executed.precision if executed else None,
+        precision_executed=executed.precision if executed and cannot_run is None else None,
         path=exported.result["file"],
         sha256=exported.result["sha256"],
         size_bytes=exported.result["size_bytes"],

@@ -66,7 +66,7 @@ def why_not(record: Record, name: str, metric: str) -> str:
         if given:
             return given[-1]
     one = artifact(record, name)
-    if one is not None and one.status in ("failed", "exported, not run here", "not exported"):
+    if one is not None and (one.status in ("failed", "not exported") or one.status.endswith("not run here")):
         return one.reason or one.status
     return "this run did not measure it"
 

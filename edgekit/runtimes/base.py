@@ -82,3 +82,15 @@ class Runtime(Protocol):
     def load(self, path: Path, target: Target, precision: Precision) -> Session:
         """Open an exported file. ``target.threads`` of 0 means every core of the process."""
         ...
+
+    def cannot_check(self, target: Target) -> str | None:
+        """Why this machine cannot compute what artifacts of ``target`` answer; none when it can."""
+        return self.cannot_run(target)
+
+    def check(self, path: Path, target: Target, precision: Precision) -> Session:
+        """Open an exported file for its answers alone: where the runtime cannot run, a reference may.
+
+        Raises:
+            UnsupportedError: the reference does not know an operator of the file.
+        """
+        return self.load(path, target, precision)

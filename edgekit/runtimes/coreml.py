@@ -1,7 +1,8 @@
-"""Core ML: written anywhere, run on Apple's systems only."""
+"""Core ML: written anywhere, checked anywhere by ``coreml_reference``, run on Apple's systems only."""
 
 from __future__ import annotations
 
+import math
 import platform
 from collections import Counter
 from pathlib import Path
@@ -14,10 +15,11 @@ from edgekit.environment import no_telemetry
 from edgekit.errors import MissingError, UnsupportedError
 from edgekit.quantization.placement import Style, operator
 from edgekit.runtimes import support
-from edgekit.runtimes.base import Executed, Exported
+from edgekit.runtimes.base import Executed, Exported, Runtime, Session
 from edgekit.target import Precision, Target
 
 if TYPE_CHECKING:
+    from torch import Tensor
     from torch.export import ExportedProgram
 
     from edgekit.model import Model
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
 STYLE = Style("coreml")
 
 
-class CoreML:
+class CoreML(Runtime):
     """An ``.mlpackage`` (ML program)."""
 
     name = "coreml"
@@ -53,7 +55,7 @@ class CoreML:
             half = precision == "fp16"
             try:
                 converted = coremltools.convert(
-                    _strides_said(made.run_decompositions({})),
+                    _as_taken(made),
                     outputs=[coremltools.TensorType(name=support.OUTPUT)],
                     minimum_deployment_target=coremltools.target.iOS17,
                     compute_precision=coremltools.precision.FLOAT16 if half else coremltools.precision.FLOAT32,
@@ -82,13 +84,43 @@ class CoreML:
             raise MissingError(reason, where=str(path))
         return _Session(path, target)
 
+    def cannot_check(self, target: Target) -> str | None:
+        """See ``Runtime``; the reference needs no Mac."""
+        return self.cannot_export(target)
 
-def _strides_said(program: ExportedProgram) -> ExportedProgram:
-    """Write the default stride of poolings out, in place: coremltools counts their arguments."""
-    for node in program.graph.nodes:
+    def check(self, path: Path, target: Target, precision: Precision) -> Session:
+        """Core ML itself where it exists, else the reference that executes the file's operators."""
+        if self.cannot_run(target) is None:
+            return self.load(path, target, precision)
+        from edgekit.runtimes.coreml_reference import CoreMLReference
+
+        return CoreMLReference(path)
+
+
+def _as_taken(program: ExportedProgram) -> ExportedProgram:
+    """The program without what coremltools does not take, or takes wrongly.
+
+    Poolings need a stride, aliases do nothing, and GELU's approximation by tanh would become the exact form, in
+    silence.
+    """
+    import torch
+
+    program = program.run_decompositions({torch.ops.aten.gelu.default: _gelu})
+    for node in list(program.graph.nodes):
         if operator(node) in ("max_pool2d", "avg_pool2d") and len(node.args) == 2:
             node.args = (*node.args, node.args[1])
+        if operator(node) == "alias":
+            node.replace_all_uses_with(node.args[0])
+            program.graph.erase_node(node)
     return program
+
+
+def _gelu(x: Tensor, approximate: str = "none") -> Any:
+    """The approximation by tanh (Hendrycks and Gimpel 2016), written out."""
+    if approximate != "tanh":
+        return NotImplemented
+    inner: Tensor = math.sqrt(2 / math.pi) * (x + 0.044715 * x * x * x)
+    return 0.5 * x * (1 + inner.tanh())
 
 
 class _Session:

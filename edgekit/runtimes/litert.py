@@ -12,7 +12,7 @@ from edgekit.environment import no_telemetry
 from edgekit.errors import DeviceError, UnsupportedError
 from edgekit.quantization.placement import Style
 from edgekit.runtimes import support
-from edgekit.runtimes.base import Executed, Exported
+from edgekit.runtimes.base import Executed, Exported, Runtime
 from edgekit.target import Precision, Target
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ STYLE = Style("litert", fold_weights=False, logits=True, fences=True)
 _LAYERS = ("CONV_2D", "DEPTHWISE_CONV_2D", "CONV_3D", "FULLY_CONNECTED", "TRANSPOSE_CONV")
 
 
-class LiteRT:
+class LiteRT(Runtime):
     """A ``.tflite`` file, run with XNNPACK."""
 
     name = "litert"

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from edgekit.errors import DeviceError, UnsupportedError
 from edgekit.quantization.placement import Style
 from edgekit.runtimes import support
-from edgekit.runtimes.base import Executed, Exported
+from edgekit.runtimes.base import Executed, Exported, Runtime
 from edgekit.target import Precision, Target
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def _cause(error: BaseException) -> str:
     return str(error).splitlines()[0]
 
 
-class OnnxRuntime:
+class OnnxRuntime(Runtime):
     """ONNX, opset 18, run by the CPU execution provider."""
 
     name = "onnxruntime"

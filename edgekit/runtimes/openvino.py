@@ -13,7 +13,7 @@ from edgekit.environment import no_telemetry
 from edgekit.errors import DeviceError, UnsupportedError
 from edgekit.quantization.placement import Style
 from edgekit.runtimes import support
-from edgekit.runtimes.base import Executed, Exported
+from edgekit.runtimes.base import Executed, Exported, Runtime
 from edgekit.target import Precision, Target
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ _LAYERS = ("Convolution", "FullyConnected", "MatMul", "GroupConvolution", "Decon
 _PRODUCTS = ("FullyConnected", "MatMul")
 
 
-class OpenVINO:
+class OpenVINO(Runtime):
     """OpenVINO IR (``.xml`` and ``.bin``), latency mode."""
 
     name = "openvino"

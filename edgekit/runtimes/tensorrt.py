@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from edgekit.errors import MissingError
 from edgekit.quantization.placement import Style
 from edgekit.runtimes import support
-from edgekit.runtimes.base import Exported, Session
+from edgekit.runtimes.base import Exported, Runtime, Session
 from edgekit.runtimes.onnxruntime import OPSET, to_onnx
 from edgekit.target import Precision, Target
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 STYLE = Style("tensorrt", every_output=False, symmetric=True)
 
 
-class TensorRT:
+class TensorRT(Runtime):
     """The ONNX file that TensorRT's builder takes on the device."""
 
     name = "tensorrt"

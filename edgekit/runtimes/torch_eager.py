@@ -10,14 +10,14 @@ from numpy.typing import NDArray
 
 from edgekit.errors import MissingError
 from edgekit.runtimes import support
-from edgekit.runtimes.base import Executed, Exported
+from edgekit.runtimes.base import Executed, Exported, Runtime
 from edgekit.target import Precision, Target
 
 if TYPE_CHECKING:
     from edgekit.model import Model
 
 
-class TorchEager:
+class TorchEager(Runtime):
     """The saved model (``model.json`` and safetensors) as it is."""
 
     name = "torch_eager"

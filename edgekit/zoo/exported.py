@@ -56,10 +56,10 @@ def check(model: Model, runtime: str) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         try:
             made = engine.export(model, aim, "fp32", Path(folder))
-            cannot = engine.cannot_run(aim)
+            cannot = engine.cannot_check(aim)
             if cannot:
                 return {**found, "not_run": cannot}
-            error = _difference(model, engine.load(made.path, aim, "fp32"))
+            error = _difference(model, engine.check(made.path, aim, "fp32"))
         except Exception as problem:  # converters raise whatever they like
             return {**found, "failed": _reason(problem)}
     if not error <= TOLERANCE:
