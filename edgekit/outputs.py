@@ -9,12 +9,12 @@ from edgekit import record, report, store
 from edgekit.errors import DeviceError, GateError, InputError
 
 #: In an artifact's folder, what edgekit put there beside the artifact itself.
-CARD = "model.json"
+CARD, EXAMPLE = "model.json", "example.py"
 
 
 def files_sha256(folder: Path) -> str:
     """sha256 of an artifact: of its one file or package, or of the hashes of its files in the order of names."""
-    files = sorted(path for path in folder.iterdir() if path.name not in (CARD, "stage.json"))
+    files = sorted(path for path in folder.iterdir() if path.name not in (CARD, EXAMPLE, "stage.json"))
     hashes = [store.file_sha256(path) for path in files]
     return hashes[0] if len(hashes) == 1 else store.digest(hashes)
 

@@ -6,14 +6,13 @@ heavy libraries are loaded by the stages that must really work, so that a run wh
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import edgekit
-from edgekit import measure, outputs, record, runtimes, store, verdict
+from edgekit import card, measure, outputs, record, runtimes, store, verdict
 from edgekit import recipe as recipes
 from edgekit.choose import recommend
 from edgekit.data.prepared import Prepared, prepare
@@ -180,7 +179,9 @@ class Run:
             "model": variant.made.stage.key,
             "target": variant.target.model_dump(mode="json"),
             "precision": variant.precision,
-            "code": store.code_sha256("runtimes", "quantization", *MODEL_CODE),
+            "input": self.recipe.input.model_dump(mode="json"),
+            "task": self.recipe.task.model_dump(mode="json"),
+            "code": store.code_sha256("runtimes", "quantization", *card.CODE, *MODEL_CODE),
             "versions": store.versions("torch", "timm", *variant.runtime.packages),
         }
 
@@ -190,25 +191,14 @@ class Run:
             except UnsupportedError as error:
                 # The other targets do not suffer from it: the record says what this one cannot take.
                 return _REFUSED | {"refused": str(error), "note": str(error)}
-            card = {
-                "artifact": variant.name,
-                "target": variant.target.name,
-                "runtime": variant.target.runtime,
-                "precision": variant.precision,
-                "file": made.path.name,
-                "inputs": [spec.model_dump(mode="json") for spec in made.inputs],
-                "outputs": [spec.model_dump(mode="json") for spec in made.outputs],
-                "preprocessing": self.recipe.input.model_dump(mode="json"),
-                "classes": list(self.recipe.task.classes),
-                "sha256": store.file_sha256(made.path),
-            }
-            (folder / outputs.CARD).write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
+            size = sum(store.size_bytes(path) for path in folder.iterdir())
+            written = card.write(folder, variant, made, self.recipe)
             return {
                 "file": made.path.name,
                 "sha256": outputs.files_sha256(folder),
-                "size_bytes": sum(store.size_bytes(p) for p in folder.iterdir() if p.name != outputs.CARD),
-                "inputs": card["inputs"],
-                "outputs": card["outputs"],
+                "size_bytes": size,
+                "inputs": written["inputs"],
+                "outputs": written["outputs"],
                 "details": made.details,
             }
 
