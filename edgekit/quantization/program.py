@@ -129,7 +129,8 @@ def activation_parameters(
     if symmetric:
         return max(-span[0], span[1], 127 * 2.0**-24) / 127.0, least + 128, least, greatest
     low, high = min(span[0], 0.0), max(span[1], 0.0)
-    below = -low / max((high - low) / 255.0, 2.0**-24)  # steps below zero, a fraction
+    # Steps below zero, a fraction; 255 at most, which the division alone may miss by its rounding.
+    below = min(-low / max((high - low) / 255.0, 2.0**-24), 255.0)
     found = []
     for steps in {math.floor(below), math.ceil(below)}:
         sides = [(-low, steps), (high, 255 - steps)]

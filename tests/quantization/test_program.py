@@ -26,6 +26,13 @@ def test_zero_is_exact_and_the_range_is_covered(span: tuple[float, float], unsig
     assert (greatest - zero_point) * scale >= max(span[1], 0) - scale
 
 
+def test_a_range_below_zero_has_a_zero_point_that_fits() -> None:
+    # The division of the range by its 255 steps may give a little more than 255, as for the first of these.
+    for low in (0.014264371246099472, *np.random.default_rng(0).lognormal(0, 2, 2000).tolist()):
+        _, zero_point, _, greatest = program.activation_parameters((-low, 0.0))
+        assert zero_point == greatest
+
+
 def test_symmetric_parameters_have_zero_point_zero() -> None:
     scale, zero_point, _, _ = program.activation_parameters((-3.0, 5.0), symmetric=True)
     assert zero_point == 0
