@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgekit.errors import MissingError
+from edgekit.errors import MissingError, UnsupportedError
 from edgekit.quantization.placement import Style
-from edgekit.runtimes import support
+from edgekit.runtimes import support, tensorrt_rules
 from edgekit.runtimes.base import Exported, Runtime, Session
 from edgekit.runtimes.onnxruntime import OPSET, to_onnx
 from edgekit.target import Precision, Target
@@ -38,15 +38,32 @@ class TensorRT(Runtime):
 
     def export(self, model: Model, target: Target, precision: Precision, folder: Path) -> Exported:
         """Write ``model.onnx``; symmetric explicit quantization for INT8."""
+        import onnx
+
         from edgekit.quantization import program
 
         made = program.in_precision(model, precision, STYLE)
         path = folder / "model.onnx"
         to_onnx(made, path)
+        written = onnx.load(path)
+        problems = tensorrt_rules.broken(written)
+        if problems:
+            more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+            raise UnsupportedError(
+                f"TensorRT would not take the ONNX file, or would not run it as asked: {problems[0]}{more}",
+                remedy="replace the operator, or leave the layer in float with 'keep_float'",
+            )
+        quantized, layers = tensorrt_rules.quantized_layers(written)
         inputs, outputs = support.specs(model)
         build = ["trtexec", "--onnx=model.onnx", "--saveEngine=model.engine"]
         build += {"fp16": ["--fp16"], "int8": ["--int8", "--fp16"]}.get(precision, [])
-        details = {"format": "ONNX", "opset": OPSET, "build_on_device": " ".join(build)}
+        details = {
+            "format": "ONNX",
+            "opset": OPSET,
+            "build_on_device": " ".join(build),
+            "checked": "against TensorRT's documented rules; the engine is built on the device",
+            "layers_in_int8": f"{quantized} of {layers}",
+        }
         return Exported(path, inputs, outputs, details)
 
     def load(self, path: Path, target: Target, precision: Precision) -> Session:
