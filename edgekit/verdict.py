@@ -99,6 +99,7 @@ def artifact(
     if executed:
         details["precision_read_from"] = executed.how
         details["layers_not_in_requested_precision"] = list(executed.fallbacks)
+        details["macs_by_precision"] = executed.macs
     if evaluated and "parity" in evaluated.result:
         details["compared_with"] = variant.reference
         details["parity"] = evaluated.result["parity"]

@@ -40,12 +40,15 @@ class Executed:
             quantization leaves them in float.
         how: where that was read.
         fallbacks: layers that did not run in the precision asked for.
+        macs: multiply-accumulate operations of those layers by precision, with the channels that a kernel adds to
+            fill its blocks; empty where it cannot tell.
     """
 
     precision: str
     layers: dict[str, int]
     how: str
     fallbacks: tuple[str, ...] = ()
+    macs: dict[str, int] = field(default_factory=dict)
 
 
 class Session(Protocol):

@@ -76,6 +76,17 @@ class LiteRT(Runtime):
         return _Session(path, target, precision)
 
 
+def _macs(operation: dict[str, Any], shapes: dict[int, list[int]]) -> int:
+    """Of a layer; channels are the last axis of what it takes and makes."""
+    inputs = [int(one) for one in operation["inputs"]]
+    weights = shapes[inputs[1]]
+    if operation["op_name"] == "TRANSPOSE_CONV":  # takes its output's shape, its weights, its input
+        given = shapes[inputs[2]]
+        return support.layer_macs(given, weights, given[-1])
+    output = shapes[int(operation["outputs"][0])]
+    return support.layer_macs(output, weights, output[-1])
+
+
 class _Session:
     def __init__(self, path: Path, target: Target, precision: Precision) -> None:
         from ai_edge_litert.interpreter import Interpreter
@@ -108,8 +119,11 @@ class _Session:
 
     def executed(self) -> Executed:
         """Read from the types of the tensors that each operator of the file reads and writes."""
-        tensors = {t["index"]: np.dtype(t["dtype"]) for t in self._interpreter.get_tensor_details()}
+        details = self._interpreter.get_tensor_details()
+        tensors = {t["index"]: np.dtype(t["dtype"]) for t in details}
+        shapes = {t["index"]: [int(size) for size in t["shape"]] for t in details}
         layers: dict[str, int] = {}
+        macs: dict[str, int] = {}
         fallbacks = []
         for operation in self._interpreter._get_ops_details():
             if operation["op_name"] not in _LAYERS:
@@ -119,6 +133,7 @@ class _Session:
                 "int8" if kinds == {np.dtype(np.int8)} else "fp32" if kinds == {np.dtype(np.float32)} else "mixed"
             )
             layers[kind] = layers.get(kind, 0) + 1
+            macs[kind] = macs.get(kind, 0) + _macs(operation, shapes)
             if kind != self._precision:
                 fallbacks.append(f"{operation['op_name']} {operation['index']}")
         delegated = any(o["op_name"] == "DELEGATE" for o in self._interpreter._get_ops_details())
@@ -126,4 +141,4 @@ class _Session:
             ", run by XNNPACK" if delegated else ", without a delegate"
         )
         precision = max(layers, key=lambda k: layers[k]) if layers else "unknown"
-        return Executed(precision, layers, how, tuple(fallbacks))
+        return Executed(precision, layers, how, tuple(fallbacks), macs)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections import Counter
 from pathlib import Path
@@ -29,6 +30,8 @@ STYLE = Style("onnxruntime", unsigned=True, fences=True, scan="correct")
 #: minutes for the thousands of nodes that selective scans have; ONNX Runtime finds most of them again by itself.
 _MOST_REWRITTEN = 4000
 _INT8_OPERATORS = {"QLinearConv", "QLinearMatMul", "QGemm", "MatMulInteger", "ConvInteger", "MatMulIntegerToFloat"}
+#: Where an INT8 operator takes its weights; the others take them second.
+_WEIGHTS = {"QLinearConv": 3, "QLinearMatMul": 3, "QGemm": 3}
 _FLOAT_OPERATORS = {"Conv", "FusedConv", "Gemm", "MatMul", "FusedMatMul", "FusedGemm", "NhwcFusedConv"}
 
 
@@ -146,31 +149,57 @@ class _Session:
         return result
 
     def executed(self) -> Executed:
-        """Read from the graph that ONNX Runtime optimized and partitioned, which it can write out."""
+        """Read from the graph that ONNX Runtime optimized and can write out, and from a profile of one run."""
+        graph, outputs = self._optimized()
+        layers: Counter[str] = Counter()
+        macs: Counter[str] = Counter()
+        fallbacks = []
+        quantized = any(node.op_type in ("QuantizeLinear", "DequantizeLinear") for node in graph.node)
+        # Optimized, the graph has no other nodes left between a weight and its layer. The weight of a linear layer
+        # has two axes; a product with another constant is part of a scan.
+        shapes = {one.name: list(one.dims) for one in graph.initializer}
+        for node in graph.node:
+            if node.op_type in ("QuantizeLinear", "DequantizeLinear", "Transpose") and node.input[0] in shapes:
+                shapes[node.output[0]] = shapes[node.input[0]]
+                continue
+            weights = shapes.get(node.input[_WEIGHTS.get(node.op_type, 1)]) if len(node.input) > 1 else None
+            if node.op_type in _INT8_OPERATORS:
+                kind = "int8"
+            elif node.op_type in _FLOAT_OPERATORS and ("Conv" in node.op_type or (weights and len(weights) == 2)):
+                kind = "fp32"
+                if quantized:
+                    fallbacks.append(node.name or node.op_type)
+            else:
+                continue
+            layers[kind] += 1
+            made = outputs.get(node.name)
+            if made and weights:
+                channels = weights[0] if "Conv" in node.op_type else made[-1]
+                macs[kind] += support.layer_macs(made, weights, channels)
+        precision = layers.most_common(1)[0][0] if layers else "unknown"
+        how = "ONNX Runtime's optimized graph and a profile of one run"
+        return Executed(precision, dict(layers), how, tuple(fallbacks), dict(macs))
+
+    def _optimized(self) -> tuple[Any, dict[str, list[int]]]:
+        """The optimized graph, and the shape of what each of its nodes makes."""
         import tempfile
 
         import onnx
 
         options = self._library.SessionOptions()
         options.log_severity_level = 4
+        options.enable_profiling = True
         with tempfile.TemporaryDirectory() as folder:
             options.optimized_model_filepath = str(Path(folder) / "optimized.onnx")
-            self._library.InferenceSession(str(self._path), options, providers=["CPUExecutionProvider"])
+            options.profile_file_prefix = str(Path(folder) / "profile")
+            session = self._library.InferenceSession(str(self._path), options, providers=["CPUExecutionProvider"])
+            given = session.get_inputs()[0]
+            session.run(None, {given.name: np.zeros(given.shape, np.float32)})
+            events = json.loads(Path(session.end_profiling()).read_text(encoding="utf-8"))
             graph = onnx.load(options.optimized_model_filepath).graph
-        layers: Counter[str] = Counter()
-        fallbacks = []
-        quantized = any(node.op_type in ("QuantizeLinear", "DequantizeLinear") for node in graph.node)
-        # Optimized, the graph has no other nodes left between a weight and its layer. The weight of a linear layer
-        # has two axes; a product with another constant is part of a scan.
-        axes = {one.name: len(one.dims) for one in graph.initializer}
-        for node in graph.node:
-            if node.op_type in ("QuantizeLinear", "DequantizeLinear", "Transpose") and node.input[0] in axes:
-                axes[node.output[0]] = axes[node.input[0]]
-            elif node.op_type in _INT8_OPERATORS:
-                layers["int8"] += 1
-            elif node.op_type in _FLOAT_OPERATORS and ("Conv" in node.op_type or axes.get(node.input[1]) == 2):
-                layers["fp32"] += 1
-                if quantized:
-                    fallbacks.append(node.name or node.op_type)
-        precision = layers.most_common(1)[0][0] if layers else "unknown"
-        return Executed(precision, dict(layers), "ONNX Runtime's optimized graph", tuple(fallbacks))
+        outputs = {}
+        for event in events:
+            name, ran = event["name"].removesuffix("_kernel_time"), event.get("args", {})
+            if name != event["name"] and ran.get("output_type_shape"):
+                outputs[name] = next(iter(ran["output_type_shape"][0].values()))
+        return graph, outputs

@@ -94,6 +94,17 @@ def _is_weight(value: Any) -> bool:
     return bool(constant and value.get_partial_shape().rank == 2)
 
 
+def _macs(node: Any) -> int:
+    """Of a layer in the runtime model, whose shapes are those of the network, however the weights are stored."""
+    kind = node.get_rt_info()["layerType"].astype(str)
+    weights = [one.get_length() for one in node.input_value(1).get_partial_shape()]
+    if kind == "Deconvolution":
+        given = [one.get_length() for one in node.input_value(0).get_partial_shape()]
+        return support.layer_macs(given, weights, given[1])
+    output = [one.get_length() for one in node.output(0).get_partial_shape()]
+    return support.layer_macs(output, weights, output[-1 if kind in _PRODUCTS else 1])
+
+
 class _Session:
     def __init__(self, path: Path, target: Target, precision: Precision) -> None:
         no_telemetry()
@@ -128,6 +139,7 @@ class _Session:
     def executed(self) -> Executed:
         """Read from the runtime model that OpenVINO compiled."""
         layers: Counter[str] = Counter()
+        macs: Counter[str] = Counter()
         fallbacks = []
         for node in self._compiled.get_runtime_model().get_ordered_ops():
             info = node.get_rt_info()
@@ -136,7 +148,8 @@ class _Session:
                 continue
             kind = _NAMES.get(info["runtimePrecision"].astype(str), info["runtimePrecision"].astype(str))
             layers[kind] += 1
+            macs[kind] += _macs(node)
             if kind != self._precision:
                 fallbacks.append(node.get_friendly_name())
         precision = layers.most_common(1)[0][0] if layers else "unknown"
-        return Executed(precision, dict(layers), "OpenVINO's runtime model", tuple(fallbacks))
+        return Executed(precision, dict(layers), "OpenVINO's runtime model", tuple(fallbacks), dict(macs))

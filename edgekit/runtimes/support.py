@@ -6,9 +6,10 @@ import contextlib
 import importlib.util
 import io
 import logging
+import math
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -45,6 +46,17 @@ def specs(model: Model) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]
         (TensorSpec(name=INPUT, shape=(1, *model.input_size), dtype="float32", layout=images),),
         (TensorSpec(name=OUTPUT, shape=(1, *model.output_size), dtype="float32", layout=logits),),
     )
+
+
+def layer_macs(output: Sequence[int], weights: Sequence[int], channels: int) -> int:
+    """Multiply-accumulate operations of a convolution or a linear layer.
+
+    Args:
+        output: shape of what it makes; of what it takes, for a transposed convolution.
+        weights: shape of its weights, in any order.
+        channels: how many of those there are for each output channel (or input channel, when transposed).
+    """
+    return math.prod(output) * math.prod(weights) // channels
 
 
 @contextlib.contextmanager

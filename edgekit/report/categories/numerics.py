@@ -40,10 +40,20 @@ def _executed(record: Record, name: str) -> Shown:
     if one is None or one.precision_executed is None:
         return not_measured(one.reason if one and one.reason else "the artifact did not run here")
     layers = ", ".join(f"{figures.counted(count, 'layer')} {oneline(kind)}" for kind, count in one.layers.items())
+    layers += _share(one)
     asked = f" (asked: {one.precision_requested})" if one.precision_requested != one.precision_executed else ""
     how = dig(one.details, "precision_read_from")
     parts = [f"{one.precision_executed}{asked}", layers, f"read from {words(how)}" if how else ""]
     return Shown("; ".join(part for part in parts if part))
+
+
+def _share(one: Artifact) -> str:
+    """Of the multiply-accumulate operations of layers with weights, what part the asked precision does."""
+    macs = dig(one.details, "macs_by_precision")
+    if not isinstance(macs, dict) or not sum(macs.values()):
+        return ""
+    share = macs.get(one.precision_requested, 0) / sum(macs.values())
+    return f" ({100 * share:.1f} % of their MACs in {oneline(one.precision_requested)})"
 
 
 def _kind(record: Record) -> Shown:
