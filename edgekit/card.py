@@ -12,8 +12,6 @@ from edgekit.runtimes.base import Exported
 from edgekit.variant import Variant
 
 _TEMPLATE = Path(__file__).parent / "runtimes" / "example.py.j2"
-#: What a stage that writes the two depends on.
-CODE = ("card.py", "runtimes/example.py.j2")
 #: The package that runs the artifact, for runtimes that have an example.
 _PACKAGES = {
     "coreml": "coremltools",

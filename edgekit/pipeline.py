@@ -181,7 +181,7 @@ class Run:
             "precision": variant.precision,
             "input": self.recipe.input.model_dump(mode="json"),
             "task": self.recipe.task.model_dump(mode="json"),
-            "code": store.code_sha256("runtimes", "quantization", *card.CODE, *MODEL_CODE),
+            "code": store.code_sha256("runtimes", "quantization", "card.py", *MODEL_CODE),
             "versions": store.versions("torch", "timm", *variant.runtime.packages),
         }
 

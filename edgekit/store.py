@@ -66,11 +66,11 @@ def size_bytes(path: Path) -> int:
 
 @functools.cache
 def code_sha256(*sources: str) -> str:
-    """Hash of edgekit's own source files or folders, relative to the package: part of a stage's key."""
+    """Hash of edgekit's own source and templates, files or folders of the package: part of a stage's key."""
     whole = hashlib.sha256()
     for source in sources:
         path = PACKAGE / source
-        files = sorted(path.rglob("*.py")) if path.is_dir() else [path]
+        files = sorted([*path.rglob("*.py"), *path.rglob("*.j2")]) if path.is_dir() else [path]
         for file in files:
             whole.update(f"{file.relative_to(PACKAGE).as_posix()}\0".encode() + file.read_bytes())
     return whole.hexdigest()

@@ -3,31 +3,12 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from edgekit.record import SOURCE, Record
-from edgekit.report import classes, cross_validation, escape, headline, overview, results, sensitivity
-from edgekit.report.categories import safety
-from edgekit.report.checklist import rows
-from edgekit.report.figures import not_measured
-from edgekit.report.items import Item, Section
-from edgekit.report.notes import Notes
-from edgekit.report.plain import dig, words
-from edgekit.report.stages import passes
-from edgekit.report.steps import steps
+from edgekit.record import Record
+from edgekit.report import document, escape
 
 TEMPLATES = Path(__file__).resolve().parent / "templates"
-
-
-@dataclass(frozen=True)
-class FigureTable:
-    """Headings, one row an artifact or class, and the reasons of what is missing."""
-
-    names: list[str]
-    rows: list[tuple[str, list[str]]]
-    notes: list[tuple[str, str]]
 
 
 def render(record: Record, pictures: dict[str, str]) -> str:
@@ -49,147 +30,11 @@ def render(record: Record, pictures: dict[str, str]) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    text = environment.get_template("checklist.md.j2").render(**_context(record, pictures))
+    text = environment.get_template("checklist.md.j2").render(
+        **document.content(record),
+        pictures=pictures,
+        safe=escape.Safe,
+        mark=lambda text, wanted: escape.Safe(text if wanted else ""),
+    )
     # Parts that a record lacks leave their blank lines behind.
     return re.sub(r"\n{3,}", "\n\n", text).rstrip() + "\n"
-
-
-def _context(record: Record, pictures: dict[str, str]) -> dict[str, Any]:
-    notes = Notes()
-    table = [(row, _cells(row, notes)) for row in overview.rows(record)]
-    return {
-        "record": record,
-        "model": words(dig(record.recipe, "model", "architecture")),
-        "task": words(dig(record.recipe, "task", "description")),
-        "modality": words(dig(record.recipe, "task", "modality")),
-        "data": words(dig(record.data, "name")),
-        "classes": len(classes.counts(record)),
-        "tested": words(dig(record.data, "splits", "test", "count")),
-        "steps": " → ".join(words(dig(one, "kind")) for one in dig(record.recipe, "passes") or ()) or "none",
-        "warnings": overview.warnings(record),
-        "choices": _choices(record),
-        "table": table,
-        "headline": headline.of(record),
-        "notes": notes.rows(),
-        "rare": safety.rare_classes(record),
-        "rare_rule": classes.RULE,
-        "sections": [(section, _bullets(section), _table(section)) for section in rows(record)],
-        "pictures": pictures,
-        "class_counts": classes.counts(record),
-        "class_tables": [_classes(record, metric) for metric in headline.of(record).per_class],
-        "gates": _gates(record),
-        "passes": passes(record),
-        "steps_table": _steps(record),
-        "folds": cross_validation.cross_validation(record),
-        "fold_names": cross_validation.NAMES,
-        "layers_table": _layers(record),
-        "provenance": _provenance(record),
-        "safe": escape.Safe,
-        "mark": lambda text, wanted: escape.Safe(text if wanted else ""),
-    }
-
-
-def _cells(row: overview.Row, notes: Notes) -> list[str]:
-    figures = (row.executed, row.size, row.p50, row.p90, row.speedup, row.score, row.ece)
-    cells = [row.runtime, *(notes.cell(shown) for shown in figures)]
-    return [*cells, row.status if row.reason is None else f"{row.status} {notes.refer(row.reason)}"]
-
-
-def _bullets(section: Section) -> list[tuple[Item, str | None]]:
-    """The items that are no column, each with the name of the one above that holds the same lines."""
-    found: list[tuple[Item, str | None]] = []
-    first: dict[tuple[str, ...], str] = {}
-    for item in section.items:
-        if item.column:
-            continue
-        lines = tuple(item.lines)
-        found.append((item, first.get(lines) if len(lines) > 1 else None))
-        first.setdefault(lines, item.name)
-    return found
-
-
-def _table(section: Section) -> FigureTable | None:
-    columns = [item for item in section.items if item.column]
-    if not columns:
-        return None
-    notes = Notes()
-    artifacts = dict.fromkeys(name for item in columns for name in item.each)
-    absent = not_measured("the record does not hold it")
-    found = [(name, [notes.cell(item.each.get(name, absent)) for item in columns]) for name in artifacts]
-    return FigureTable([item.name for item in columns], found, notes.rows())
-
-
-def _choices(record: Record) -> list[tuple[str, str, str]]:
-    """Target, the artifact to use on it, and why."""
-    targets = dict.fromkeys([*record.targets, *(one.target for one in results.exported(record))])
-    found = []
-    for target in targets:
-        of_target = [one for one in results.exported(record) if one.target == target]
-        best = next((one for one in of_target if one.recommended), None)
-        if best is not None:
-            found.append((target, best.name, best.advice or "the record gives no reason"))
-            continue
-        why = "; ".join(f"{one.name} {one.status}" for one in of_target) or "no artifact was made for it"
-        found.append((target, "none", next((one.advice for one in of_target if one.advice), None) or why))
-    return found
-
-
-def _classes(record: Record, metric: str) -> FigureTable:
-    """The figure of every class, of the source and the compared artifacts; no rows where none was measured."""
-    names = [SOURCE, *safety.compared(record)]
-    notes = Notes()
-    shown = [
-        (one.name, [results.score(record, name, f"{metric}/{one.name}") for name in names])
-        for one in classes.counts(record)
-    ]
-    measured = any(figure.value for _, figures in shown for figure in figures)
-    cells = [(name, [notes.cell(figure) for figure in figures]) for name, figures in shown]
-    return FigureTable([metric, *names], cells if measured else [], notes.rows())
-
-
-def _steps(record: Record) -> FigureTable:
-    """What each pass brought; no rows where no pass changes predictions or speed."""
-    found = steps(record)
-    notes = Notes()
-    names = ["parameters", "MACs", *found.headings, "speed-up on each target"]
-    rows = [
-        (
-            one.name if one.kept else f"{one.name} (rejected)",
-            [one.parameters, one.macs, *(notes.cell(shown) for shown in one.shown), notes.cell(one.latency)],
-        )
-        for one in found.rows
-    ]
-    return FigureTable(names, rows, notes.rows())
-
-
-def _layers(record: Record) -> tuple[tuple[str, ...], list[tuple[str, list[str]]], list[str]] | None:
-    """Headings, rows and sentences of the sensitivity analysis; none where no pass made one."""
-    found = sensitivity.analysis(record)
-    return None if found is None else (sensitivity.names(found), sensitivity.cells(found), sensitivity.notes(found))
-
-
-def _gates(record: Record) -> list[tuple[str, bool, str]]:
-    """Artifact, whether it passed, and the explanation of every gate, the lost ones first."""
-    found = []
-    for name in dict.fromkeys(gate.artifact for gate in record.gates):
-        own = sorted((gate for gate in record.gates if gate.artifact == name), key=lambda gate: gate.passed)
-        text = " · ".join(f"{gate.name}{'' if gate.passed else ' LOST'}: {gate.explanation}" for gate in own)
-        found.append((name, all(gate.passed for gate in own), text))
-    return found
-
-
-def _provenance(record: Record) -> list[tuple[str, str]]:
-    dirty = {True: ", with uncommitted changes", False: "", None: ""}[record.git_dirty]
-    found = [
-        ("edgekit", record.edgekit_version),
-        ("git commit", f"{record.git_commit}{dirty}" if record.git_commit else "not recorded: no git checkout"),
-        ("record made (UTC)", record.created_utc),
-        ("command", record.command),
-        ("recipe sha256", record.recipe_sha256),
-    ]
-    for name, split in (dig(record.data, "splits") or {}).items():
-        found.append((f"{name} images sha256", words(dig(split, "image_sha256"))))
-    for key, value in (dig(record.data, "provenance") or {}).items():
-        found.append((f"data: {key}", words(value)))
-    found += [(f"{one.name} sha256 ({one.path or 'no file'})", one.sha256) for one in record.artifacts]
-    return [(name, value if value.strip() else "not recorded") for name, value in found]

@@ -1,0 +1,38 @@
+"""``report.html``: the checklist as one page that needs nothing beside it, for a browser or a phone."""
+
+from __future__ import annotations
+
+import base64
+from pathlib import Path
+from typing import Any
+
+from edgekit.record import Record
+from edgekit.report import document, escape
+from edgekit.report.markdown import TEMPLATES
+
+
+def render(record: Record, pictures: dict[str, Path]) -> str:
+    """The page.
+
+    Args:
+        record: all that is shown comes from it.
+        pictures: title to PNG file; they become part of the page.
+    """
+    import jinja2
+
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        finalize=_oneline,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    images = {title: base64.b64encode(path.read_bytes()).decode("ascii") for title, path in pictures.items()}
+    return environment.get_template("report.html.j2").render(**document.content(record), images=images)
+
+
+def _oneline(value: Any) -> Any:
+    """Control and direction marks could disguise a figure; what the template itself marks as safe stays."""
+    return escape.oneline(value) if type(value) is str else value
