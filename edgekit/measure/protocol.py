@@ -32,6 +32,7 @@ class ExecutedPrecision(_Message):
     layers: dict[str, int] = Field(default_factory=dict)
     how: str
     fallbacks: tuple[str, ...] = ()
+    macs: dict[str, int] = Field(default_factory=dict)
 
 
 class Energy(_Message):

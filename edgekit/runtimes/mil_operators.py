@@ -138,12 +138,16 @@ def _avg_pool(
     exclude_padding_from_average: bool = False,
     ceil_mode: bool = False,
 ) -> Tensor:
-    if ceil_mode:
-        raise _not_here("avg_pool", "ceil_mode", value=True)
     axes = len(kernel_sizes)
     stride = tuple(strides or [1] * axes)
-    pads = _padding(pad_type, pad, x.shape[2:], kernel_sizes, stride)
     run = (F.avg_pool1d, F.avg_pool2d, F.avg_pool3d)[axes - 1]
+    pads = _padding(pad_type, pad, x.shape[2:], kernel_sizes, stride)
+    if ceil_mode:
+        # Defined as PyTorch's, and only where both sides are padded alike.
+        both = [before for before, after in pads if before == after]
+        if len(both) < axes:
+            raise _not_here("avg_pool", "ceil_mode", value=True)
+        return run(x, tuple(kernel_sizes), stride, both, True, not exclude_padding_from_average)
     mean: Tensor = run(_padded(x, pads), tuple(kernel_sizes), stride)
     if exclude_padding_from_average and any(map(any, pads)):
         mean = mean / run(_padded(torch.ones_like(x), pads), tuple(kernel_sizes), stride)

@@ -210,6 +210,8 @@ CASES: dict[str, nn.Module | Callable[[Tensor], Tensor]] = {
     "max pooling": nn.MaxPool2d(3, 2, padding=1),
     "average pooling": nn.AvgPool2d(3, 2, padding=1),
     "average pooling without its padding": nn.AvgPool2d(3, 2, padding=1, count_include_pad=False),
+    "average pooling of all rows": nn.AvgPool2d(3, 2, padding=1, ceil_mode=True, count_include_pad=False),
+    "max pooling of all rows": nn.MaxPool2d(3, 2, ceil_mode=True),
     "bilinear": lambda x: F.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=False),
     "bilinear, corners aligned": lambda x: F.interpolate(x, (48, 40), mode="bilinear", align_corners=True),
     "nearest": lambda x: F.interpolate(x, scale_factor=2.0, mode="nearest"),
