@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 from rich.console import Console
 
-from edgekit.errors import EdgekitError
+from edgekit.errors import EdgekitError, GateError
 
 if TYPE_CHECKING:
     from edgekit.record import Record
@@ -131,6 +131,30 @@ def compare(
         return
     write_text(out, text)
     _console().print(str(out), highlight=False, soft_wrap=True)
+
+
+@app.command()
+def check(
+    record: Annotated[Path, typer.Argument(help="a record, or the folder that holds it")],
+    form: Annotated[
+        Literal["text", "github", "json"], typer.Option("--format", help="github: annotations of its workflows")
+    ] = "text",
+) -> None:
+    """Verify a record, and the artifacts and the checklist beside it: hashes, figures, contradictions, gaps."""
+    from edgekit import record as records
+    from edgekit.report import check as checks
+
+    folder = record if record.is_dir() else record.parent
+    found = checks.check(records.read(record), folder)
+    if form == "json":
+        typer.echo(json.dumps([vars(one) for one in found], indent=1))
+    for one in found if form != "json" else ():
+        line = f"{one.where}: {one.rule}: {one.text}"
+        typer.echo(f"::error title={one.rule}::{line}" if form == "github" else line)
+    if found:
+        raise typer.Exit(GateError.exit_code)
+    if form == "text":
+        typer.echo(f"{folder}: nothing found")
 
 
 @app.command()
