@@ -234,7 +234,9 @@ CASES: dict[str, nn.Module | Callable[[Tensor], Tensor]] = {
     "sums": lambda x: x.sum(1, keepdim=True) + x.mean((2, 3), keepdim=True) + torch.logsumexp(x, 3, keepdim=True),
     "running sum": lambda x: x.cumsum(3),
     "slices": lambda x: x[:, :, 1:-3:2, -5:],
-    "split and joined": lambda x: torch.cat(x.split([5, 20, 7], 3)[::-1], 3) + torch.stack(x.unbind(1)[::-1], 1),
+    "split and joined": lambda x: (
+        torch.cat(torch.split(x, [5, 20, 7], 3)[::-1], 3) + torch.stack(x.unbind(1)[::-1], 1)
+    ),
     "turned": lambda x: (x.permute(0, 2, 3, 1).unsqueeze(2).flatten(3) @ torch.ones(96, 4)).squeeze(2),
     "product of matrices": lambda x: x @ x.mT,
     "einsum": lambda x: torch.einsum("nchw,nkhw->nckh", x, x),
