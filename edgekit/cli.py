@@ -60,7 +60,7 @@ def compress(
     console = _console()
     members = [one for one in loaded if isinstance(one, recipes.StudyRun)]
     folder = out or Path("runs") / (members[0].study.name if members else loaded[0].name)
-    words = ["compress", str(recipe), "--out", str(folder), *(["--module", module] if module else [])]
+    words = ["compress", _shown(recipe), "--out", _shown(folder), *(["--module", module] if module else [])]
     command = f"edgekit {shlex.join(words)}"
     if members:
         from edgekit import study
@@ -236,6 +236,13 @@ def schema(
 
         found = Target.model_json_schema()
     typer.echo(json.dumps(found, indent=1))
+
+
+def _shown(path: Path) -> str:
+    """A path as the record keeps it, which goes to print: whose machine it was on is nobody's business."""
+    if not path.is_absolute():
+        return str(path)
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else path.name
 
 
 def _show(console: Console, record: Record, folder: Path) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from edgekit import outputs, store
+from edgekit.evaluate.statistics import least_samples
 from edgekit.record import Measurement, Record
 from edgekit.report import classes, headline, results
 from edgekit.report.plain import dig
@@ -18,8 +19,6 @@ from edgekit.report.plain import dig
 #: Greatest difference between a figure of the record and the same figure computed again.
 _ROUNDING = 1e-9
 _DIGITS = re.compile(r"\d+(?:[.,]\d+)*")
-#: Least number of runs for a percentile: MLPerf's early-stopping rule at 99 % confidence.
-_LEAST_RUNS = {"p90": 64, "p95": 130, "p99": 662}
 
 
 @dataclass(frozen=True)
@@ -216,10 +215,12 @@ def _differing(given: str, wanted: str) -> str:
 
 
 def _percentiles(record: Record, lines: list[str]) -> Iterator[Finding]:
-    runs = [len(one.pooled) for name in results.names(record) if (one := results.latency(record, name))]
+    runs = max(
+        (len(one.pooled) for name in results.names(record) if (one := results.latency(record, name))), default=0
+    )
     for number, line in enumerate(lines, 1):
-        for name in re.findall(r"\bp9[059]\b", line):
-            shown = re.search(rf"\b{name}\b\W{{0,4}}\d[\d.]* ?(?:ms|s|µs)\b", line)
-            if shown and runs and max(runs) < _LEAST_RUNS[name]:
-                text = f"{name} needs at least {_LEAST_RUNS[name]} runs, {max(runs)} were timed"
+        for name in re.findall(r"\bp(\d\d)\b\W{0,4}\d[\d.]* ?(?:ms|s|µs)\b", line):
+            least = least_samples(int(name) / 100)
+            if 0 < runs < least:
+                text = f"p{name} needs at least {least} runs, {runs} were timed"
                 yield Finding("percentile", f"checklist.md:{number}", text)
