@@ -251,7 +251,15 @@ def _show(console: Console, record: Record, folder: Path) -> None:
     console.print(reports.table(record))
     for line in reports.summary_lines(record):
         console.print(line, highlight=False, soft_wrap=True, markup=False)
-    for name in ("report.html", "checklist.md", "record.json", "pictures", "artifacts", "rejected"):
+    for name in (
+        "report.html",
+        "checklist.md",
+        "checklist.tex",
+        "record.json",
+        "pictures",
+        "artifacts",
+        "rejected",
+    ):
         path = folder / name
         if path.exists():
             console.print(f"  {path}", highlight=False, soft_wrap=True)

@@ -1,4 +1,4 @@
-"""A record as a checklist with pictures, a page for a browser, and a table on the terminal. Needs no torch."""
+"""A record as a checklist with pictures, a table for a paper, a page and a terminal table. Needs no torch."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["Item", "Section", "rows", "summary_lines", "table", "write"]
 
 
 def write(record: Record, folder: Path) -> list[Path]:
-    """Write ``checklist.md``, ``report.html`` and ``pictures/``; a reader sees each file whole or not at all.
+    """Write ``checklist.md``, ``checklist.tex``, ``report.html`` and ``pictures/``, each whole or not at all.
 
     Returns:
         The paths written, the checklist first.
@@ -21,12 +21,14 @@ def write(record: Record, folder: Path) -> list[Path]:
     Raises:
         DeviceError: the disk is full or cannot be written.
     """
-    from edgekit.report import html, markdown, plots
+    from edgekit.report import html, latex, markdown, plots
 
     pictures = plots.write(record, folder / "pictures")
     links = {title: path.relative_to(folder).as_posix() for title, path in pictures.items()}
     checklist = folder / "checklist.md"
     write_text(checklist, markdown.render(record, links))
+    table = folder / "checklist.tex"
+    write_text(table, latex.render(record))
     page = folder / "report.html"
     write_text(page, html.render(record, pictures))
-    return [checklist, page, *pictures.values()]
+    return [checklist, table, page, *pictures.values()]

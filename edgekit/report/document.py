@@ -9,10 +9,10 @@ from edgekit.record import SOURCE, Record
 from edgekit.report import classes, cross_validation, headline, overview, results, sensitivity
 from edgekit.report.categories import safety
 from edgekit.report.checklist import rows
-from edgekit.report.figures import not_measured
-from edgekit.report.items import Item, Section
+from edgekit.report.figures import Shown, not_measured, not_recorded
+from edgekit.report.items import Item, Section, item, per_artifact
 from edgekit.report.notes import Notes
-from edgekit.report.plain import dig, words
+from edgekit.report.plain import dig, stated, words
 from edgekit.report.stages import passes
 from edgekit.report.steps import steps
 
@@ -38,7 +38,7 @@ def content(record: Record) -> dict[str, Any]:
         "data": words(dig(record.data, "name")),
         "classes": len(classes.counts(record)),
         "tested": words(dig(record.data, "splits", "test", "count")),
-        "steps": " → ".join(words(dig(one, "kind")) for one in dig(record.recipe, "passes") or ()) or "none",
+        "steps": _passes(record),
         "warnings": overview.warnings(record),
         "choices": _choices(record),
         "table": table,
@@ -59,6 +59,30 @@ def content(record: Record) -> dict[str, Any]:
     }
 
 
+def summary(record: Record) -> Section:
+    """What the first page of the checklist says, as items of a category, for a form without wide tables."""
+    rows = {row.name: row for row in overview.rows(record)}
+    main = headline.of(record)
+    choices = [f"{target}: {artifact} ({why})" for target, artifact, why in _choices(record)]
+    status = {name: ": ".join(filter(None, (row.status, row.reason))) for name, row in rows.items()}
+    none = "the record names no target"
+    return Section(
+        "Summary",
+        [
+            item("Model", stated(dig(record.recipe, "model", "architecture"), "the recipe does not state it")),
+            item("Passes", Shown(_passes(record))),
+            item("Artifact to use", Shown("\n".join(choices)) if choices else not_recorded(none)),
+            per_artifact(main.heading[0].upper() + main.heading[1:], rows, lambda name: rows[name].score),
+            per_artifact("Speed-up over the source", rows, lambda name: rows[name].speedup),
+            per_artifact("Status", rows, lambda name: Shown(status[name])),
+        ],
+    )
+
+
+def _passes(record: Record) -> str:
+    return " → ".join(words(dig(one, "kind")) for one in dig(record.recipe, "passes") or ()) or "none"
+
+
 def _cells(row: overview.Row, notes: Notes) -> list[str]:
     figures = (row.executed, row.size, row.p50, row.p90, row.speedup, row.score, row.ece)
     cells = [row.runtime, *(notes.cell(shown) for shown in figures)]
@@ -69,24 +93,24 @@ def _bullets(section: Section) -> list[tuple[Item, str | None]]:
     """The items that are no column, each with the name of the one above that holds the same lines."""
     found: list[tuple[Item, str | None]] = []
     first: dict[tuple[str, ...], str] = {}
-    for item in section.items:
-        if item.column:
+    for one in section.items:
+        if one.column:
             continue
-        lines = tuple(item.lines)
-        found.append((item, first.get(lines) if len(lines) > 1 else None))
-        first.setdefault(lines, item.name)
+        lines = tuple(one.lines)
+        found.append((one, first.get(lines) if len(lines) > 1 else None))
+        first.setdefault(lines, one.name)
     return found
 
 
 def _table(section: Section) -> FigureTable | None:
-    columns = [item for item in section.items if item.column]
+    columns = [one for one in section.items if one.column]
     if not columns:
         return None
     notes = Notes()
-    artifacts = dict.fromkeys(name for item in columns for name in item.each)
+    artifacts = dict.fromkeys(name for one in columns for name in one.each)
     absent = not_measured("the record does not hold it")
-    found = [(name, [notes.cell(item.each.get(name, absent)) for item in columns]) for name in artifacts]
-    return FigureTable([item.name for item in columns], found, notes.rows())
+    found = [(name, [notes.cell(one.each.get(name, absent)) for one in columns]) for name in artifacts]
+    return FigureTable([one.name for one in columns], found, notes.rows())
 
 
 def _choices(record: Record) -> list[tuple[str, str, str]]:

@@ -221,6 +221,7 @@ def test_pictures_are_linked_relative_to_the_checklist(record: Record, tmp_path:
     paths = write(record, tmp_path)
     assert [path.relative_to(tmp_path).as_posix() for path in paths] == [
         "checklist.md",
+        "checklist.tex",
         "report.html",
         "pictures/latency.png",
         "pictures/reliability.png",
