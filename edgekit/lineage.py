@@ -230,13 +230,13 @@ class Modelling:
 
     def _needed(self, config: PassConfig, teacher: Made | None, later: Sequence[PassConfig]) -> dict[str, Any]:
         """The part of the context that determines the result of ``config``, for the key of its stage."""
-        from edgekit import measure
+        from edgekit.measure import machine
 
         values: dict[str, Callable[[], Any]] = {
             "targets": lambda: {name: one.model_dump(mode="json") for name, one in self._targets.items()},
             "gates": lambda: self._recipe.gates.model_dump(mode="json"),
             "machine": lambda: [
-                measure.fingerprint(measure.describe()),
+                machine.fingerprint(machine.describe()),
                 [one.model_dump(mode="json") for one in later],
             ],
             "teacher": lambda: teacher.stage.key if teacher else None,

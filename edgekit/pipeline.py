@@ -12,14 +12,16 @@ from pathlib import Path
 from typing import Any
 
 import edgekit
-from edgekit import card, measure, outputs, record, runtimes, store, verdict
+from edgekit import card, outputs, record, runtimes, store, verdict
 from edgekit import recipe as recipes
 from edgekit.choose import recommend
 from edgekit.data.prepared import Prepared, prepare
 from edgekit.errors import DeviceError, InputError, MissingError, UnsupportedError
 from edgekit.evaluation import Evaluation
 from edgekit.lineage import MODEL_CODE, Lineage, Modelling
+from edgekit.measure import machine
 from edgekit.measure.bench import Bench
+from edgekit.measure.latency import Job
 from edgekit.progress import Reporter, Update
 from edgekit.recipe import Recipe
 from edgekit.stages import Stages
@@ -49,7 +51,7 @@ class Judged:
     measurements: list[record.Measurement]
     gates: list[record.Gate]
     predictions: list[record.Predictions]
-    jobs: list[tuple[measure.Job, str]]
+    jobs: list[tuple[Job, str]]
 
 
 class Run:
@@ -211,7 +213,7 @@ class Run:
     ) -> Judged:
         """Export, evaluate and judge; ``references`` gains the stages that hold logits, by name."""
         inputs = evaluation.inputs()
-        jobs: list[tuple[measure.Job, str]] = []
+        jobs: list[tuple[Job, str]] = []
         artifacts: list[record.Artifact] = []
         places: dict[str, Path] = {}
         measurements: list[record.Measurement] = []
@@ -252,7 +254,7 @@ class Run:
             if evaluated is not None and cannot_run is None:
                 wanted = variant.name not in (record.SOURCE, FUSED) or self.recipe.benchmark.source
                 if wanted:
-                    job = measure.Job(variant.name, target.runtime, path, target, variant.precision, inputs)
+                    job = Job(variant.name, target.runtime, path, target, variant.precision, inputs)
                     jobs.append((job, exported.key))
                 else:
                     measurements.append(_unmeasured(variant.name, "the recipe says benchmark.source: false"))
@@ -291,7 +293,7 @@ class Run:
         artifacts = recommend(artifacts, measurements)
         artifacts = [outputs.place(one, judged.places[one.name], self.folder) for one in artifacts]
         labels = Prepared.open(judged.data.folder).labels("test") if judged.predictions else ()
-        commit, dirty = measure.commit()
+        commit, dirty = machine.commit()
         made = record.Record(
             edgekit_version=edgekit.__version__,
             git_commit=commit,
@@ -301,7 +303,7 @@ class Run:
             recipe=recipes.plain(self.recipe),
             recipe_sha256=recipes.sha256(self.recipe),
             data=contract(judged.data.result["summary"]),
-            machine=measure.describe(),
+            machine=machine.describe(),
             targets={name: target.model_dump(mode="json") for name, target in self.targets.items()},
             stages=(*self.stages.done, *stages),
             artifacts=tuple(artifacts),

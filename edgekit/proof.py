@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from edgekit import measure, runtimes, store
+from edgekit import runtimes, store
 from edgekit.evaluate.statistics import speedup
-from edgekit.measure import trial
+from edgekit.measure import machine, trial
 from edgekit.progress import Update
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ class Proof:
             "required": config.require_speedup,
             "later": [one.model_dump(mode="json") for one in later],
             "targets": {one: target.model_dump(mode="json") for one, target in self._targets.items()},
-            "machine": measure.fingerprint(measure.describe()),
+            "machine": machine.fingerprint(machine.describe()),
             "code": store.code_sha256("proof.py", "measure", "runtimes", "passes"),
         }
 

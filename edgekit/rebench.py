@@ -7,11 +7,13 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from edgekit import measure, outputs, record, runtimes, store
+from edgekit import outputs, record, runtimes, store
 from edgekit import target as targets
 from edgekit.choose import recommend
 from edgekit.errors import DeviceError, InputError, MissingError
+from edgekit.measure import machine
 from edgekit.measure.bench import Bench
+from edgekit.measure.latency import Job
 from edgekit.progress import Reporter
 from edgekit.recipe import Benchmark, owner
 from edgekit.target import Target
@@ -84,12 +86,12 @@ def rebench(folder: Path, name: str, module: str | None, reporter: Reporter) -> 
                 raise InputError(
                     f"the target allows no {one.precision_requested}", where=one.name, remedy="compress again"
                 )
-            bench.add(measure.Job(one.name, one.runtime, path, used, precision, inputs[-1]), one.sha256)
+            bench.add(Job(one.name, one.runtime, path, used, precision, inputs[-1]), one.sha256)
         timed, failed = bench.measure()
         if failed and not timed:
             raise DeviceError("; ".join(failed.values()), where=f"target '{name}'")
         added = [
-            m.model_copy(update={"conditions": {**m.conditions, "session": session, "machine": measure.describe()}})
+            m.model_copy(update={"conditions": {**m.conditions, "session": session, "machine": machine.describe()}})
             for m in timed
         ]
         measurements = (*before.measurements, *added)

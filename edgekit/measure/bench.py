@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgekit import store
 from edgekit.errors import DeviceError
+from edgekit.measure import answers
 from edgekit.measure.latency import Job, measurements, run_once
 from edgekit.measure.machine import describe, fingerprint
 from edgekit.measure.protocol import WorkerResult
@@ -81,7 +82,7 @@ class Bench:
                     self._used.add(stage.folder.name)
                     seconds += stage.seconds
                     cached = cached and stage.cached
-                    results[job.artifact].append(WorkerResult.model_validate(stage.result["worker"]))
+                    results[job.artifact].append(answers.kept(stage.result["worker"]))
         if self._jobs:
             self.stages.append(Stage(name="measure", kind="measure", seconds=round(seconds, 3), cached=cached))
             self._reporter.finished("measure", seconds, cached, f"{len(self._jobs)} artifacts")
@@ -93,7 +94,7 @@ class Bench:
 
     def _once(self, job: Job, folder: Path) -> dict[str, Any]:
         result = run_once(job, self._protocol.warmup, self._protocol.runs, TIMEOUT_S)
-        return {"worker": result.model_dump(mode="json")}
+        return {"worker": answers.plain(result)}
 
     def _key(self, job: Job, key: str, round_: int, machine: str) -> str:
         return store.digest(

@@ -6,22 +6,17 @@ meets them all.
 
 from __future__ import annotations
 
-import json
 import os
-import signal
-import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import ValidationError
-
 from edgekit import environment
 from edgekit.errors import DeviceError
-from edgekit.measure.protocol import Request, WorkerResult
+from edgekit.measure import answers, spawn
+from edgekit.measure.protocol import Request, Setting, WorkerResult
 from edgekit.record import Measurement
 from edgekit.store import PACKAGE
 from edgekit.target import Precision, Target
@@ -29,7 +24,6 @@ from edgekit.target import Precision, Target
 if TYPE_CHECKING:
     from edgekit.recipe import Benchmark
 
-_LINES = 5  # of the child's standard error, in the message of an error
 _SCOPE = "inference only: input and output in memory, call to return; preprocessing excluded"
 
 
@@ -69,32 +63,16 @@ def run_once(job: Job, warmup: int, runs: int, timeout_s: float) -> WorkerResult
     request = Request(
         runtime=job.runtime,
         path=job.path.resolve(),
-        target=job.target,
+        target=Setting.of(job.target),
         precision=job.precision,
         inputs=job.inputs.resolve(),
         warmup=warmup,
         runs=runs,
     )
-    with tempfile.TemporaryDirectory(prefix="edgekit-measure-") as folder:
-        question, answer = Path(folder) / "request.json", Path(folder) / "result.json"
-        question.write_text(request.model_dump_json(), encoding="utf-8")
-        # -P: a file of the user's working folder, such as 'json.py', must not take the place of a module.
-        command = [sys.executable, "-P", "-m", "edgekit.measure.worker", str(question), str(answer)]
-        try:
-            done = subprocess.run(
-                command,
-                env=_environment(),
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.PIPE,
-                timeout=timeout_s,
-                check=False,
-            )
-        except subprocess.TimeoutExpired as error:
-            raise _failure(job, f"took longer than {timeout_s:g} s and was ended", error.stderr) from None
-        except OSError as error:
-            raise DeviceError(f"the measuring process could not be started: {error}", where=job.artifact) from None
-        return _result(job, answer, done)
+    # -P: a file of the user's working folder, such as 'json.py', must not take the place of a module.
+    command = [sys.executable, "-P", "-m", "edgekit.measure.worker"]
+    text = spawn.fresh_process(command, request, _environment(), timeout_s, job.artifact)
+    return answers.worker_result(text, runs, job.artifact)
 
 
 def _environment() -> dict[str, str]:
@@ -107,39 +85,6 @@ def _environment() -> dict[str, str]:
     if (checkout / "pyproject.toml").exists():
         env["PYTHONPATH"] = os.pathsep.join(filter(None, (str(checkout), env.get("PYTHONPATH"))))
     return env
-
-
-def _result(job: Job, answer: Path, done: subprocess.CompletedProcess[bytes]) -> WorkerResult:
-    try:
-        text = answer.read_text(encoding="utf-8")
-    except OSError:
-        code = done.returncode
-        how = f"was ended by {_signal(-code)}" if code < 0 else f"ended with exit code {code}"
-        raise _failure(job, f"{how} and gave no result", done.stderr) from None
-    if done.returncode != 0:
-        raise _failure(job, str(json.loads(text).get("error")), b"")
-    try:
-        return WorkerResult.model_validate_json(text)
-    except ValidationError as error:
-        raise _failure(job, f"gave a result that is not valid: {error.errors()[0]['msg']}", done.stderr) from None
-
-
-def _signal(number: int) -> str:
-    try:
-        name = signal.Signals(number).name
-    except ValueError:
-        return f"signal {number}"
-    return f"{name} (often: out of memory)" if name == "SIGKILL" else name
-
-
-def _failure(job: Job, problem: str, stderr: bytes | None) -> DeviceError:
-    lines = (stderr or b"").decode(errors="replace").strip().splitlines()[-_LINES:]
-    said = "; it wrote last: " + " | ".join(line.strip() for line in lines) if lines else ""
-    return DeviceError(
-        f"the process that measured it: {problem}{said}",
-        where=job.artifact,
-        remedy="the artifact is reported as failed; run 'edgekit bench' to measure it again",
-    )
 
 
 def measurements(job: Job, results: Sequence[WorkerResult], benchmark: Benchmark) -> list[Measurement]:
@@ -237,7 +182,8 @@ def _energy(job: Job, results: Sequence[WorkerResult]) -> Measurement:
             method="energy counter over a busy window, idle power subtracted, per inference",
             conditions=conditions,
         )
-    windows = [one.model_dump(exclude={"not_measured_reason", "source", "scope"}) for one in found]
+    shown = ("not_measured_reason", "source", "scope")
+    windows = [{name: value for name, value in asdict(one).items() if name not in shown} for one in found]
     return Measurement(
         artifact=job.artifact,
         metric="energy_j",

@@ -10,8 +10,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 from edgekit.measure import process
 from edgekit.store import PACKAGE, digest, versions
 
@@ -42,12 +40,12 @@ def describe(root: Path = Path("/")) -> dict[str, Any]:
         root: where ``proc`` and ``sys`` are, for tests with recorded trees.
     """
     model, flags, hypervisor = _cpu(root)
-    memory = psutil.virtual_memory().total
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     return {
         "cpu": model,
         "isa": [flag for flag in ISA_FLAGS if flag in flags],
-        "cores_physical": psutil.cpu_count(logical=False),
-        "cores_logical": psutil.cpu_count(logical=True),
+        "cores_physical": _physical_cores(root),
+        "cores_logical": os.cpu_count(),
         "cores_usable": len(process.affinity()),
         "affinity": list(process.affinity()),
         "memory_bytes": memory,
@@ -113,8 +111,10 @@ def _cpu(root: Path) -> tuple[str, frozenset[str], str]:
     text = _read(root / "proc/cpuinfo")
     if text is None:
         # Off Linux py-cpuinfo asks the system; on Linux that would start several processes for the same text.
-        import cpuinfo
-
+        try:
+            import cpuinfo
+        except ImportError:
+            return platform.processor() or "not readable: no py-cpuinfo", frozenset(), "not visible"
         info = cpuinfo.get_cpu_info()
         return (
             str(info.get("brand_raw", "not readable: py-cpuinfo")),
@@ -135,6 +135,16 @@ def _cpu(root: Path) -> tuple[str, frozenset[str], str]:
         return shown, flags, "none seen"
     vendor = _read(root / "sys/class/dmi/id/sys_vendor") or _read(root / "sys/hypervisor/type")
     return shown, flags, f"virtual machine ({vendor})" if vendor else "virtual machine"
+
+
+def _physical_cores(root: Path) -> int | str:
+    """Cores that are no second thread of another one."""
+    if sys.platform == "darwin":
+        told = subprocess.run(["sysctl", "-n", "hw.physicalcpu"], capture_output=True, text=True, check=False)
+        return int(told.stdout) if told.returncode == 0 else "not readable: sysctl hw.physicalcpu"
+    cores = root.glob("sys/devices/system/cpu/cpu[0-9]*/topology/thread_siblings_list")
+    siblings = {_read(one) for one in cores} - {None}
+    return len(siblings) or "not readable: this system shows no topology of its cores"
 
 
 def _governor(root: Path) -> str:

@@ -1,46 +1,101 @@
-"""What the measuring process is asked, and what it answers. Both travel as JSON files."""
+"""What a measuring process is asked, and what it answers. Both travel as JSON files.
+
+Nothing here needs more than the standard library, because the same code measures on devices that have no pydantic.
+What comes back is checked by ``answers``.
+"""
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+if TYPE_CHECKING:
+    from edgekit.target import Precision, Target
 
-from edgekit.target import Precision, Target
+#: Version of these messages. It is the record's: an answer is the raw part of a record.
+FORMAT = 1
+#: How ``answers`` checks a message: no key that it does not know, no figure that is not finite.
+_CHECKED = {"extra": "forbid", "allow_inf_nan": False, "strict": True}
 
 
-class _Message(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+@dataclass(frozen=True)
+class Setting:
+    """What of a target the measuring process needs; the fields have the names and the meaning of ``Target``'s."""
+
+    name: str
+    runtime: str
+    device: str
+    precisions: tuple[str, ...]
+    threads: int
+    power_mode: str | None
+    energy_meter: Literal["auto", "rapl", "nvml", "none"]
+    options: dict[str, str | int | float | bool]
+
+    @classmethod
+    def of(cls, target: Target) -> Setting:
+        """The part of ``target`` that travels."""
+        return cls(**{one.name: getattr(target, one.name) for one in fields(cls)})
 
 
-class Request(_Message):
-    """One artifact to measure. Paths are absolute."""
+@dataclass(frozen=True)
+class Request:
+    """One artifact to measure in one process.
+
+    Attributes:
+        runtime: the one that loads it.
+        path: its file or folder, absolute.
+        target: threads, device, options and meter.
+        precision: the one requested.
+        inputs: .npy of preprocessed images, float32 ``[k, C, *spatial]``; they are used in turn.
+        warmup: runs before the timed ones, at least 1.
+        runs: timed runs, at least 1.
+    """
 
     runtime: str
     path: Path
-    target: Target
+    target: Setting
     precision: Precision
-    inputs: Path = Field(description=".npy of preprocessed images, float32[k, C, H, W]; they are used in turn")
-    warmup: int = Field(ge=1)
-    runs: int = Field(ge=1)
+    inputs: Path
+    warmup: int
+    runs: int
+
+    def to_json(self) -> str:
+        """As ``from_json`` reads it."""
+        return json.dumps(asdict(self), default=str)
+
+    @classmethod
+    def from_json(cls, text: str) -> Request:
+        """What ``to_json`` wrote; raises ``TypeError``, ``ValueError`` or ``KeyError`` on anything else."""
+        data: dict[str, Any] = json.loads(text)
+        target = {**data.pop("target")}
+        setting = Setting(**{**target, "precisions": tuple(target["precisions"])})
+        return cls(**{**data, "path": Path(data["path"]), "inputs": Path(data["inputs"]), "target": setting})
 
 
-class ExecutedPrecision(_Message):
+@dataclass(frozen=True)
+class ExecutedPrecision:
     """``runtimes.base.Executed`` as JSON."""
 
+    __pydantic_config__ = _CHECKED
+
     precision: str
-    layers: dict[str, int] = Field(default_factory=dict)
     how: str
+    layers: dict[str, int] = field(default_factory=dict)
     fallbacks: tuple[str, ...] = ()
-    macs: dict[str, int] = Field(default_factory=dict)
+    macs: dict[str, int] = field(default_factory=dict)
 
 
-class Energy(_Message):
+@dataclass(frozen=True)
+class Energy:
     """Energy of one process's busy window, or the reason why there is none.
 
     Joules, watts and seconds. ``busy_j`` is what the counter saw, idle power included; ``joules_per_inference``
     is what is left of it without the idle power, divided by ``count``.
     """
+
+    __pydantic_config__ = _CHECKED
 
     not_measured_reason: str | None = None
     joules_per_inference: float | None = None
@@ -53,21 +108,46 @@ class Energy(_Message):
     scope: str | None = None
 
 
-class WorkerResult(_Message):
-    """What one fresh process measured on one artifact."""
+@dataclass(frozen=True)
+class WorkerResult:
+    """What one fresh process measured on one artifact.
 
-    samples_s: tuple[float, ...] = Field(description="wall time of each timed run, in order, nothing left out")
-    load_s: float = Field(description="import of the runtime and loading of the artifact")
-    first_s: float = Field(description="the first inference")
-    rss_empty_bytes: int = Field(description="resident memory before the runtime is imported, inputs in memory")
-    rss_loaded_bytes: int = Field(description="after loading, before the first inference")
-    rss_peak_bytes: int = Field(description="highest resident memory of the process up to the last timed run")
-    context_switches_involuntary: int = Field(description="during the timed runs, all threads")
-    cpu_s: float = Field(description="CPU time of the process during the timed runs, all threads")
-    wall_s: float = Field(description="wall time of all timed runs together")
-    steal_ticks: int | None = Field(description="ticks that the hypervisor took meanwhile; none: not readable")
-    clock_mhz_before: float | None = Field(description="mean clock of the process's cores; none: not readable")
+    Attributes:
+        samples_s: wall time of each timed run, in order, nothing left out.
+        load_s: import of the runtime and loading of the artifact.
+        first_s: the first inference.
+        rss_empty_bytes: resident memory before the runtime is imported, inputs in memory.
+        rss_loaded_bytes: after loading, before the first inference.
+        rss_peak_bytes: highest resident memory of the process up to the last timed run.
+        context_switches_involuntary: during the timed runs, all threads.
+        cpu_s: CPU time of the process during the timed runs, all threads.
+        wall_s: wall time of all timed runs together.
+        steal_ticks: what the hypervisor took meanwhile; none: not readable.
+        clock_mhz_before: mean clock of the process's cores; none: not readable.
+        clock_mhz_after: after the timed runs.
+        threads: cores that the runtime was allowed.
+        executed: the precision, as the runtime tells it.
+        energy: of a window of its own, after the timed runs.
+    """
+
+    __pydantic_config__ = _CHECKED
+
+    samples_s: tuple[float, ...]
+    load_s: float
+    first_s: float
+    rss_empty_bytes: int
+    rss_loaded_bytes: int
+    rss_peak_bytes: int
+    context_switches_involuntary: int
+    cpu_s: float
+    wall_s: float
+    steal_ticks: int | None
+    clock_mhz_before: float | None
     clock_mhz_after: float | None
-    threads: int = Field(description="cores that the runtime was allowed")
+    threads: int
     executed: ExecutedPrecision
     energy: Energy
+
+    def to_json(self) -> str:
+        """As ``answers.worker_result`` reads it."""
+        return json.dumps(asdict(self), allow_nan=False)

@@ -1,7 +1,8 @@
 """The process that measures one artifact: ``python -m edgekit.measure.worker REQUEST.json RESULT.json``.
 
 It loads one artifact through one runtime and nothing else, so that its memory and its timing are the artifact's
-own. It writes a ``WorkerResult``, or ``{"error": text}`` and ends with exit code 5.
+own. It writes a ``WorkerResult``, or ``{"error": text}`` and ends with exit code 5. It needs the standard
+library, numpy and the runtime.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import dataclasses
 import gc
 import itertools
 import json
+import os
 import signal
 import sys
 import time
@@ -23,8 +25,8 @@ from numpy.typing import NDArray
 from edgekit import environment
 from edgekit.errors import DeviceError, EdgekitError, InputError
 from edgekit.measure import energy, meters, process
-from edgekit.measure.protocol import Energy, ExecutedPrecision, Request, WorkerResult
-from edgekit.target import Target
+from edgekit.measure.protocol import Energy, ExecutedPrecision, Request, Setting, WorkerResult
+from edgekit.measure.spawn import PARENT
 
 if TYPE_CHECKING:
     from edgekit.runtimes.base import Runtime
@@ -98,7 +100,7 @@ def measure(request: Request, get: Callable[[str], Runtime]) -> WorkerResult:
         clock_mhz_before=mhz,
         clock_mhz_after=mhz_after,
         threads=request.target.threads or len(process.affinity()),
-        executed=ExecutedPrecision.model_validate(told),
+        executed=ExecutedPrecision(**told),
         energy=_energy(request.target, lambda: run(next(turn))),
     )
 
@@ -120,7 +122,7 @@ def _since(before: int | None, after: int | None) -> int | None:
     return None if before is None or after is None else after - before
 
 
-def _energy(target: Target, run: Callable[[], object]) -> Energy:
+def _energy(target: Setting, run: Callable[[], object]) -> Energy:
     """Joules per inference by the target's meter; a meter that is absent or fails costs no other figure."""
     gpu = target.runtime == "tensorrt" or target.device.upper().startswith("CUDA")
     meter = meters.find(target.energy_meter, gpu=gpu)
@@ -144,6 +146,9 @@ def _die_with_parent() -> None:
 
         set_parent_death_signal = 1  # PR_SET_PDEATHSIG of linux/prctl.h
         ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGKILL)
+    parent = os.environ.get(PARENT)
+    if parent is not None and parent != str(os.getppid()):
+        os._exit(DeviceError.exit_code)  # it ended before it could be asked for
 
 
 def main(arguments: list[str]) -> int:
@@ -155,8 +160,8 @@ def main(arguments: list[str]) -> int:
     environment.no_telemetry()
     result = Path(arguments[1])
     try:
-        request = Request.model_validate_json(Path(arguments[0]).read_text(encoding="utf-8"))
-        text = measure(request, _get).model_dump_json()
+        request = Request.from_json(Path(arguments[0]).read_text(encoding="utf-8"))
+        text = measure(request, _get).to_json()
         code = 0
     except EdgekitError as error:
         text, code = json.dumps({"error": str(error)}), 5

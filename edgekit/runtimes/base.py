@@ -1,10 +1,12 @@
 """What a runtime is: it exports a model to a file, and loads such a file to run it.
 
-Loading must not import torch: measurements run in a process that holds the runtime and nothing else.
+Loading must not import torch, nor anything but the standard library, numpy and the runtime: measurements run in a
+process that holds nothing more, perhaps on a device that has nothing more.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -12,11 +14,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekit.record import TensorSpec
-from edgekit.target import Precision, Target
-
 if TYPE_CHECKING:
     from edgekit.model import Model
+    from edgekit.record import TensorSpec
+    from edgekit.target import Precision, Target
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,35 @@ class Executed:
     macs: dict[str, int] = field(default_factory=dict)
 
 
+class Setting(Protocol):
+    """What of a target matters where its artifacts run; ``Target`` has it, and so has what travels to a device."""
+
+    @property
+    def runtime(self) -> str:
+        """Its name."""
+        ...
+
+    @property
+    def device(self) -> str:
+        """The runtime's device or delegate."""
+        ...
+
+    @property
+    def precisions(self) -> Sequence[str]:
+        """Those allowed."""
+        ...
+
+    @property
+    def threads(self) -> int:
+        """0: every core that the process may use."""
+        ...
+
+    @property
+    def options(self) -> Mapping[str, str | int | float | bool]:
+        """Passed to the runtime as they are."""
+        ...
+
+
 class Session(Protocol):
     """A loaded artifact."""
 
@@ -74,7 +104,7 @@ class Runtime(Protocol):
         """Why this machine cannot export for ``target``, with the remedy; none when it can."""
         ...
 
-    def cannot_run(self, target: Target) -> str | None:
+    def cannot_run(self, target: Setting) -> str | None:
         """Why this machine cannot run artifacts of ``target``, with the remedy; none when it can."""
         ...
 
@@ -82,15 +112,15 @@ class Runtime(Protocol):
         """Write ``model`` into ``folder`` for batch 1 of its input size."""
         ...
 
-    def load(self, path: Path, target: Target, precision: Precision) -> Session:
+    def load(self, path: Path, target: Setting, precision: Precision) -> Session:
         """Open an exported file. ``target.threads`` of 0 means every core of the process."""
         ...
 
-    def cannot_check(self, target: Target) -> str | None:
+    def cannot_check(self, target: Setting) -> str | None:
         """Why this machine cannot compute what artifacts of ``target`` answer; none when it can."""
         return self.cannot_run(target)
 
-    def check(self, path: Path, target: Target, precision: Precision) -> Session:
+    def check(self, path: Path, target: Setting, precision: Precision) -> Session:
         """Open an exported file for its answers alone: where the runtime cannot run, a reference may.
 
         Raises:

@@ -16,13 +16,14 @@ from edgekit.errors import MissingError, UnsupportedError
 from edgekit.quantization.placement import Style, operator
 from edgekit.runtimes import support
 from edgekit.runtimes.base import Executed, Exported, Runtime, Session
-from edgekit.target import Precision, Target
 
 if TYPE_CHECKING:
     from torch import Tensor
     from torch.export import ExportedProgram
 
     from edgekit.model import Model
+    from edgekit.runtimes.base import Setting
+    from edgekit.target import Precision, Target
 
 STYLE = Style("coreml")
 
@@ -33,11 +34,11 @@ class CoreML(Runtime):
     name = "coreml"
     packages: tuple[str, ...] = ("coremltools",)
 
-    def cannot_export(self, target: Target) -> str | None:
+    def cannot_export(self, target: Setting) -> str | None:
         """See ``Runtime``."""
         return support.missing({"torch": "torch", "coremltools": "coremltools"}, "coreml")
 
-    def cannot_run(self, target: Target) -> str | None:
+    def cannot_run(self, target: Setting) -> str | None:
         """See ``Runtime``."""
         if platform.system() != "Darwin":
             return f"Core ML runs on macOS and iOS only, this is {platform.system()}; copy the .mlpackage to a Mac"
@@ -77,18 +78,18 @@ class CoreML(Runtime):
         }
         return Exported(path, inputs, outputs, details)
 
-    def load(self, path: Path, target: Target, precision: Precision) -> _Session:
+    def load(self, path: Path, target: Setting, precision: Precision) -> _Session:
         """Open the package; macOS only."""
         reason = self.cannot_run(target)
         if reason:
             raise MissingError(reason, where=str(path))
         return _Session(path, target)
 
-    def cannot_check(self, target: Target) -> str | None:
+    def cannot_check(self, target: Setting) -> str | None:
         """See ``Runtime``; the reference needs no Mac."""
         return self.cannot_export(target)
 
-    def check(self, path: Path, target: Target, precision: Precision) -> Session:
+    def check(self, path: Path, target: Setting, precision: Precision) -> Session:
         """Core ML itself where it exists, else the reference that executes the file's operators."""
         if self.cannot_run(target) is None:
             return self.load(path, target, precision)
@@ -124,7 +125,7 @@ def _gelu(x: Tensor, approximate: str = "none") -> Any:
 
 
 class _Session:
-    def __init__(self, path: Path, target: Target) -> None:
+    def __init__(self, path: Path, target: Setting) -> None:
         import coremltools
 
         units = {"CPU": "CPU_ONLY", "GPU": "CPU_AND_GPU", "ANE": "CPU_AND_NE", "ALL": "ALL"}[target.device]

@@ -13,10 +13,11 @@ from edgekit.errors import DeviceError, UnsupportedError
 from edgekit.quantization.placement import Style
 from edgekit.runtimes import support
 from edgekit.runtimes.base import Executed, Exported, Runtime
-from edgekit.target import Precision, Target
 
 if TYPE_CHECKING:
     from edgekit.model import Model
+    from edgekit.runtimes.base import Setting
+    from edgekit.target import Precision, Target
 
 #: TFLite kernels are INT8 in and INT8 out, the last layer's too; the converter folds the weights itself.
 STYLE = Style("litert", fold_weights=False, logits=True, fences=True)
@@ -33,7 +34,7 @@ class LiteRT(Runtime):
         """See ``Runtime``."""
         return support.missing({"litert_torch": "litert-torch"}, "litert")
 
-    def cannot_run(self, target: Target) -> str | None:
+    def cannot_run(self, target: Setting) -> str | None:
         """See ``Runtime``."""
         return support.missing({"ai_edge_litert": "ai-edge-litert"}, "litert")
 
@@ -71,7 +72,7 @@ class LiteRT(Runtime):
         inputs, outputs = support.specs(model)
         return Exported(path, inputs, outputs, {"format": "TFLite flatbuffer", "exporter": "litert-torch"})
 
-    def load(self, path: Path, target: Target, precision: Precision) -> _Session:
+    def load(self, path: Path, target: Setting, precision: Precision) -> _Session:
         """Open the file with the XNNPACK delegate."""
         return _Session(path, target, precision)
 
@@ -88,7 +89,7 @@ def _macs(operation: dict[str, Any], shapes: dict[int, list[int]]) -> int:
 
 
 class _Session:
-    def __init__(self, path: Path, target: Target, precision: Precision) -> None:
+    def __init__(self, path: Path, target: Setting, precision: Precision) -> None:
         from ai_edge_litert.interpreter import Interpreter
 
         self._precision = precision

@@ -15,12 +15,13 @@ from edgekit.errors import DeviceError, UnsupportedError
 from edgekit.quantization.placement import Style
 from edgekit.runtimes import support
 from edgekit.runtimes.base import Executed, Exported, Runtime
-from edgekit.target import Precision, Target
 
 if TYPE_CHECKING:
     from torch.export import ExportedProgram
 
     from edgekit.model import Model
+    from edgekit.runtimes.base import Setting
+    from edgekit.target import Precision, Target
 
 OPSET = 18
 #: ONNX Runtime fuses Q/DQ around single operators into QLinear kernels, which take and give 8 bits; its x86
@@ -101,7 +102,7 @@ class OnnxRuntime(Runtime):
             "onnxruntime",
         ) or _wrong_precision(target)
 
-    def cannot_run(self, target: Target) -> str | None:
+    def cannot_run(self, target: Setting) -> str | None:
         """See ``Runtime``."""
         return support.missing({"onnxruntime": "onnxruntime"}, "onnxruntime") or _wrong_precision(target)
 
@@ -117,12 +118,12 @@ class OnnxRuntime(Runtime):
             path, inputs, outputs, {"format": "ONNX", "opset": OPSET, "exporter": "torch.onnx (dynamo)"}
         )
 
-    def load(self, path: Path, target: Target, precision: Precision) -> _Session:
+    def load(self, path: Path, target: Setting, precision: Precision) -> _Session:
         """Open the file with all graph optimizations."""
         return _Session(path, target, precision)
 
 
-def _wrong_precision(target: Target) -> str | None:
+def _wrong_precision(target: Setting) -> str | None:
     odd = [p for p in target.precisions if p not in ("fp32", "int8")]
     return (
         f"ONNX Runtime on a CPU runs fp32 and int8, not {', '.join(odd)}; change the target file" if odd else None
@@ -130,7 +131,7 @@ def _wrong_precision(target: Target) -> str | None:
 
 
 class _Session:
-    def __init__(self, path: Path, target: Target, precision: Precision) -> None:
+    def __init__(self, path: Path, target: Setting, precision: Precision) -> None:
         import onnxruntime
 
         self._library = onnxruntime
@@ -150,7 +151,10 @@ class _Session:
 
     def executed(self) -> Executed:
         """Read from the graph that ONNX Runtime optimized and can write out, and from a profile of one run."""
-        graph, outputs = self._optimized()
+        try:
+            graph, outputs = self._optimized()
+        except ImportError:
+            return Executed("unknown", {}, "reading the optimized graph back needs the package 'onnx'")
         layers: Counter[str] = Counter()
         macs: Counter[str] = Counter()
         fallbacks = []

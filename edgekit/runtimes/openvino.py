@@ -14,13 +14,14 @@ from edgekit.errors import DeviceError, UnsupportedError
 from edgekit.quantization.placement import Style
 from edgekit.runtimes import support
 from edgekit.runtimes.base import Executed, Exported, Runtime
-from edgekit.target import Precision, Target
 
 if TYPE_CHECKING:
     from torch import Tensor
     from torch.export import ExportedProgram
 
     from edgekit.model import Model
+    from edgekit.runtimes.base import Setting
+    from edgekit.target import Precision, Target
 
 #: OpenVINO computes any activation inside the convolution before it, so nothing is quantized in between;
 #: it takes a float output from an INT8 layer, and folds the weights itself.
@@ -41,7 +42,7 @@ class OpenVINO(Runtime):
         """See ``Runtime``."""
         return support.missing({"torch": "torch", "openvino": "openvino"}, "openvino")
 
-    def cannot_run(self, target: Target) -> str | None:
+    def cannot_run(self, target: Setting) -> str | None:
         """See ``Runtime``."""
         absent = support.missing({"openvino": "openvino"}, "openvino")
         if absent or target.device == "CPU":
@@ -80,7 +81,7 @@ class OpenVINO(Runtime):
         }
         return Exported(path, inputs, outputs, details)
 
-    def load(self, path: Path, target: Target, precision: Precision) -> _Session:
+    def load(self, path: Path, target: Setting, precision: Precision) -> _Session:
         """Compile for latency in the precision asked for."""
         return _Session(path, target, precision)
 
@@ -142,7 +143,7 @@ def _macs(node: Any) -> int:
 
 
 class _Session:
-    def __init__(self, path: Path, target: Target, precision: Precision) -> None:
+    def __init__(self, path: Path, target: Setting, precision: Precision) -> None:
         no_telemetry()
         import openvino
 

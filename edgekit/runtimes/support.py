@@ -13,10 +13,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgekit.record import TensorSpec
-
 if TYPE_CHECKING:
     from edgekit.model import Model
+    from edgekit.record import TensorSpec
 
 INPUT = "input"
 OUTPUT = "logits"
@@ -40,6 +39,8 @@ def threads(asked: int) -> int:
 
 def specs(model: Model) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:
     """Input and output of a model exported for batch 1."""
+    from edgekit.record import TensorSpec
+
     images = "NCDHW" if len(model.input_size) == 4 else "NCHW"
     logits = images if model.task == "segmentation" else "NC"
     return (

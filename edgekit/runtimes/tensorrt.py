@@ -10,10 +10,11 @@ from edgekit.quantization.placement import Style
 from edgekit.runtimes import support, tensorrt_rules
 from edgekit.runtimes.base import Exported, Runtime, Session
 from edgekit.runtimes.onnxruntime import OPSET, to_onnx
-from edgekit.target import Precision, Target
 
 if TYPE_CHECKING:
     from edgekit.model import Model
+    from edgekit.runtimes.base import Setting
+    from edgekit.target import Precision, Target
 
 #: An engine is bound to the GPU and the TensorRT version that built it, so the file that travels is ONNX.
 STYLE = Style("tensorrt", every_output=False, symmetric=True)
@@ -29,7 +30,7 @@ class TensorRT(Runtime):
         """See ``Runtime``."""
         return support.missing({"torch": "torch", "onnx": "onnx", "onnxscript": "onnxscript"}, "onnxruntime")
 
-    def cannot_run(self, target: Target) -> str | None:
+    def cannot_run(self, target: Setting) -> str | None:
         """See ``Runtime``."""
         absent = support.missing({"tensorrt": "tensorrt"}, "tensorrt")
         if absent:
@@ -66,6 +67,6 @@ class TensorRT(Runtime):
         }
         return Exported(path, inputs, outputs, details)
 
-    def load(self, path: Path, target: Target, precision: Precision) -> Session:
+    def load(self, path: Path, target: Setting, precision: Precision) -> Session:
         """Refuses: there is no engine to load yet."""
         raise MissingError(str(self.cannot_run(target)), where=str(path))

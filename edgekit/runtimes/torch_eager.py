@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 from edgekit.errors import MissingError
 from edgekit.runtimes import support
 from edgekit.runtimes.base import Executed, Exported, Runtime
-from edgekit.target import Precision, Target
 
 if TYPE_CHECKING:
     from edgekit.model import Model
+    from edgekit.runtimes.base import Setting
+    from edgekit.target import Precision, Target
 
 
 class TorchEager(Runtime):
@@ -23,7 +24,7 @@ class TorchEager(Runtime):
     name = "torch_eager"
     packages: tuple[str, ...] = ("torch", "timm", "safetensors")
 
-    def cannot_export(self, target: Target) -> str | None:
+    def cannot_export(self, target: Setting) -> str | None:
         """See ``Runtime``."""
         return support.missing({"torch": "torch", "timm": "timm", "safetensors": "safetensors"}, "torch")
 
@@ -37,13 +38,13 @@ class TorchEager(Runtime):
         inputs, outputs = support.specs(model)
         return Exported(path, inputs, outputs, {"format": "model.json + safetensors"})
 
-    def load(self, path: Path, target: Target, precision: Precision) -> _Session:
+    def load(self, path: Path, target: Setting, precision: Precision) -> _Session:
         """Rebuild the model and set torch's thread count."""
         return _Session(path, target)
 
 
 class _Session:
-    def __init__(self, path: Path, target: Target) -> None:
+    def __init__(self, path: Path, target: Setting) -> None:
         try:
             import torch
         except ImportError:

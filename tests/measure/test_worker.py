@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +14,7 @@ from numpy.typing import NDArray
 from edgekit.errors import DeviceError, InputError
 from edgekit.measure import meters, process, worker
 from edgekit.measure.latency import Job
-from edgekit.measure.protocol import Request
+from edgekit.measure.protocol import Request, Setting
 from edgekit.runtimes.base import Executed
 
 if TYPE_CHECKING:
@@ -50,7 +49,7 @@ def request(job: Job, warmup: int = 2, runs: int = 7) -> Request:
     return Request(
         runtime=job.runtime,
         path=job.path,
-        target=job.target,
+        target=Setting.of(job.target),
         precision="fp32",
         inputs=job.inputs,
         warmup=warmup,
@@ -154,4 +153,4 @@ def test_process_readers(tmp_path: Path) -> None:
 
 def test_request_survives_json(job: Job) -> None:
     one = request(job)
-    assert Request.model_validate(json.loads(one.model_dump_json())) == one
+    assert Request.from_json(one.to_json()) == one
