@@ -125,10 +125,11 @@ class Evaluation:
                 result["parity"] = asdict(evaluate.compare(base[some], logits[some]))
                 # The whole split as well: the gate's images are few, and a reader may ask about the rest.
                 result["parity_all"] = asdict(evaluate.compare(base, logits))
-            if source is not None:
-                result["source_all"] = asdict(evaluate.compare(arrays.read(source.folder / _LOGITS), logits))
+            before = None if source is None else arrays.read(source.folder / _LOGITS)
+            if before is not None:
+                result["source_all"] = asdict(evaluate.compare(before, logits))
             if trained:
-                rows = self._task.evaluate(variant.name, logits, settings.bootstrap, settings.seed)
+                rows = self._task.evaluate(variant.name, logits, settings.bootstrap, settings.seed, before)
                 result["measurements"] = [row.model_dump(mode="json") for row in rows]
                 result["note"] = self._task.headline(rows)
                 result["predictions"] = self._task.predictions(logits)

@@ -289,6 +289,9 @@ class Run:
             one.model_copy(update={"status": "failed", "reason": failed[one.name]}) if one.name in failed else one
             for one in judged.artifacts
         ]
+        # What 'edgekit bench' added is shown and advised by; the gates hold for what this run measured.
+        study = getattr(self.recipe, "study", None)
+        artifacts, costs = verdict.budgeted(artifacts, measurements, self.recipe, study is None or study.timed)
         measurements += outputs.benched(artifacts, self.folder)
         artifacts = recommend(artifacts, measurements)
         artifacts = [outputs.place(one, judged.places[one.name], self.folder) for one in artifacts]
@@ -308,7 +311,7 @@ class Run:
             stages=(*self.stages.done, *stages),
             artifacts=tuple(artifacts),
             measurements=tuple(measurements),
-            gates=tuple(judged.gates),
+            gates=(*judged.gates, *costs),
             labels=tuple(int(label) for label in labels),
             predictions=tuple(judged.predictions),
             warnings=tuple(dict.fromkeys(self.warnings)),

@@ -105,6 +105,36 @@ class Gates(Frozen):
     int8_min_mask_dice: float = Field(default=0.9, ge=0, le=1, description="the same, after PTQ")
     qat_min_mask_dice: float = Field(default=0.95, ge=0, le=1, description="the same, after QAT")
     max_dice_drop: float = Field(default=0.01, ge=0, le=1, description="of the mean Dice, below the source's")
+    max_balanced_accuracy_drop: float | None = Field(
+        default=None, ge=0, le=1, description="below the source; classification only"
+    )
+    max_sensitivity_drop: float | None = Field(
+        default=None,
+        ge=0,
+        le=1,
+        description="of every class, below the source: a non-inferiority margin, held when the 95 % interval of "
+        "the drop ends within it, whatever 'decide_by' says; classification only",
+    )
+    max_ece_rise: float | None = Field(default=None, ge=0, le=1, description="above the source's")
+    max_nll_rise: float | None = Field(default=None, ge=0, description="above the source's, in nat")
+    max_p90_ms: float | None = Field(default=None, gt=0, description="latency of one inference, measured here")
+    max_size_mb: float | None = Field(default=None, gt=0, description="of the artifact's files; 1 MB is 10^6 bytes")
+    max_energy_j: float | None = Field(default=None, gt=0, description="joules per inference, measured here")
+    decide_by: Literal["estimate", "interval"] = Field(
+        default="estimate",
+        description="drops, rises and p90: estimate compares the figure itself with the limit; interval asks that "
+        "the far end of its 95 % interval keeps it (non-inferiority), and is undecided where only the figure does",
+    )
+    undecided: Literal["fail", "pass"] = Field(
+        default="fail", description="what a gate counts as that the data cannot decide"
+    )
+
+
+#: Gates that masks do not know, and what to use for them.
+_CLASSIFICATION_GATES = {
+    "max_balanced_accuracy_drop": "'max_dice_drop', the mean over the classes",
+    "max_sensitivity_drop": "'max_dice_drop'",
+}
 
 
 class _Common(Frozen):
@@ -119,6 +149,14 @@ class _Common(Frozen):
     evaluation: Evaluation = Evaluation()
     benchmark: Benchmark = Benchmark()
     gates: Gates = Gates()
+
+    @model_validator(mode="after")
+    def _of_its_task(self) -> Self:
+        if self.task.kind == "segmentation":
+            for name, instead in _CLASSIFICATION_GATES.items():
+                if getattr(self.gates, name) is not None:
+                    raise ValueError(f"gates: '{name}' is for classification; use {instead}")
+        return self
 
     @field_validator("targets")
     @classmethod

@@ -102,6 +102,10 @@ class Gate(_Part):
     value: float | None
     passed: bool
     explanation: str
+    undecided: str | None = Field(
+        default=None, description="why the data cannot decide it; 'passed' is then what the recipe makes of that"
+    )
+    interval: tuple[float, float] | None = Field(default=None, description="95 %, of the value")
 
 
 class Predictions(_Part):

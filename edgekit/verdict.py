@@ -6,7 +6,7 @@ from edgekit import evaluate, record
 from edgekit.recipe import Recipe
 from edgekit.runtimes.base import Executed
 from edgekit.store import Finished
-from edgekit.variant import FUSED, QUANTIZED, Variant
+from edgekit.variant import FUSED, PYTORCH, QUANTIZED, Variant
 
 #: What an artifact is compared with, in words.
 _REFERENCES = {
@@ -58,6 +58,30 @@ def gates(
         *rows,
         record.Gate(artifact=variant.name, name="precision", limit=None, value=None, passed=same, explanation=text),
     ]
+
+
+def budgeted(
+    artifacts: list[record.Artifact], measurements: list[record.Measurement], recipe: Recipe, timed: bool
+) -> tuple[list[record.Artifact], list[record.Gate]]:
+    """The artifacts after the gates on what they cost, which only a measurement decides, and these gates.
+
+    Args:
+        artifacts: as judged by what they answer; the models in PyTorch, which do not ship, cost what they may.
+        measurements: of the whole run.
+        recipe: for its gates.
+        timed: whether this run measures latency.
+    """
+    judged, rows = [], []
+    for one in artifacts:
+        ships = one.runtime != PYTORCH.runtime and one.status not in ("not exported", "failed")
+        own = evaluate.check_budgets(one, measurements, recipe.gates, timed) if ships else []
+        lost = [gate.explanation for gate in own if not gate.passed]
+        if lost:
+            before = [one.reason] if one.status == "rejected" and one.reason else []
+            one = one.model_copy(update={"status": "rejected", "reason": "; ".join([*before, *lost])})
+        judged.append(one)
+        rows += own
+    return judged, rows
 
 
 def artifact(

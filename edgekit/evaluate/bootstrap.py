@@ -33,12 +33,17 @@ def mean(weights: Floats, values: Floats) -> Floats:
     return average
 
 
+def mean_among(weights: Floats, values: Floats, among: NDArray[np.bool_]) -> Floats:
+    """Weighted mean of ``values`` ``[n]`` over the images ``among``; NaN where none of these was drawn."""
+    total = weights @ among.astype(np.float64)
+    summed = weights @ np.where(among, values, 0.0)
+    average: Floats = np.divide(summed, total, out=np.full(total.shape, np.nan), where=total > 0)
+    return average
+
+
 def share(weights: Floats, hits: NDArray[np.bool_], among: NDArray[np.bool_]) -> Floats:
     """Weighted share of ``hits`` among the images ``among``; NaN where none of these was drawn."""
-    total = weights @ among.astype(np.float64)
-    found = weights @ (hits & among).astype(np.float64)
-    ratio: Floats = np.divide(found, total, out=np.full(total.shape, np.nan), where=total > 0)
-    return ratio
+    return mean_among(weights, hits.astype(np.float64), among)
 
 
 def calibration_error(weights: Floats, index: NDArray[np.intp], gap: Floats, bins: int) -> Floats:
@@ -46,6 +51,42 @@ def calibration_error(weights: Floats, index: NDArray[np.intp], gap: Floats, bin
     spread = np.zeros((index.size, bins))
     spread[np.arange(index.size), index] = gap
     error: Floats = np.abs(weights @ spread).sum(axis=1) / weights.sum(axis=1)
+    return error
+
+
+def equal_mass_error(weights: Floats, confidence: Floats, gap: Floats, bins: int) -> Floats:
+    """Expected calibration error with bins that hold equally many images, each resample with bins of its own.
+
+    The edges are the quantiles of the drawn confidences (linear interpolation, as ``numpy.quantile``); a bin is
+    open below and closed above, so images of equal confidence share one.
+
+    Args:
+        weights: ``[b, n]``, counts.
+        confidence: ``[n]``.
+        gap: ``[n]``, correct - confidence.
+        bins: their number.
+    """
+    order = np.argsort(confidence, kind="stable")
+    ordered, drawn = confidence[order], weights[:, order]
+    rows, n = drawn.shape
+    through = np.cumsum(drawn, axis=1)
+    total = through[:, -1:]
+    at = (total - 1.0) * np.linspace(0.0, 1.0, bins + 1)[1:-1]
+    below = np.floor(at)
+    # One search for all rows: each row's counts are lifted above those of the row before it.
+    lift = np.arange(rows)[:, None] * (total.max() + 1.0)
+    flat = (through + lift).ravel()
+
+    def drawn_as(rank: Floats) -> Floats:
+        found: Floats = ordered[np.searchsorted(flat, rank + lift, side="right") - np.arange(rows)[:, None] * n]
+        return found
+
+    low, high = drawn_as(below), drawn_as(np.minimum(below + 1.0, total - 1.0))
+    last = np.searchsorted(ordered, low + (high - low) * (at - below), side="right")
+    sums = np.zeros((rows, n + 1))
+    np.cumsum(drawn * gap[order], axis=1, out=sums[:, 1:])
+    ends = np.column_stack((np.zeros(rows, dtype=np.intp), last, np.full(rows, n)))
+    error: Floats = np.abs(np.diff(np.take_along_axis(sums, ends, axis=1), axis=1)).sum(axis=1) / total[:, 0]
     return error
 
 

@@ -1,7 +1,9 @@
 """Calibration: does a confidence of 0.8 mean that 80 % of such predictions are right?
 
 The expected calibration error is that of Guo et al., "On Calibration of Modern Neural Networks" (2017): the
-confidence of the predicted class, in equal-width bins, each bin open below and closed above.
+confidence of the predicted class, in equal-width bins, each bin open below and closed above. The adaptive one has
+bins of equally many images (Nguyen and O'Connor 2015), and the classwise one is the mean over all classes of the
+error of each one's own probability (Kull et al. 2019).
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from edgekit.errors import InputError
+from edgekit.evaluate import bootstrap as boot
 
 BINS = 15
 
@@ -91,3 +94,32 @@ def ece(confidence: ArrayLike, correct: ArrayLike, bins: int = BINS) -> float:
         if row["accuracy"] is not None and row["confidence"] is not None
     )
     return sum(gaps) / images
+
+
+def adaptive_ece(confidence: ArrayLike, correct: ArrayLike, bins: int = BINS) -> float:
+    """The same with bins that hold equally many images; images of one confidence share a bin.
+
+    Raises:
+        InputError: as for ``ece``.
+    """
+    values, hits = np.asarray(confidence, dtype=np.float64), np.asarray(correct, dtype=np.float64)
+    if not sum(row["count"] for row in reliability(values, hits, bins)):
+        raise InputError("the calibration error of no images is not defined")
+    return float(boot.equal_mass_error(np.ones((1, values.size)), values, hits - values, bins)[0])
+
+
+def classwise_ece(probabilities: ArrayLike, labels: ArrayLike, bins: int = BINS) -> float:
+    """Mean over the classes of the calibration error of each one's probability, whatever class is predicted.
+
+    Args:
+        probabilities: ``[n, classes]``, 0 to 1.
+        labels: ``[n]``, 0 to classes - 1.
+        bins: number of equal-width bins.
+
+    Raises:
+        InputError: as for ``ece``.
+    """
+    p, truth = np.asarray(probabilities, dtype=np.float64), np.asarray(labels)
+    if p.ndim != 2 or truth.shape != p.shape[:1]:
+        raise InputError(f"probabilities {p.shape} and labels {truth.shape} must be [n, classes] and [n]")
+    return float(np.mean([ece(p[:, k], truth == k, bins) for k in range(p.shape[1])]))

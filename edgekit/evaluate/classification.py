@@ -7,15 +7,16 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from edgekit.errors import InputError
 from edgekit.evaluate import bootstrap as boot
-from edgekit.evaluate import calibration, missing
-from edgekit.evaluate.figures import Floats, figures_of
+from edgekit.evaluate import calibration, differences, missing
+from edgekit.evaluate.differences import Difference
+from edgekit.evaluate.figures import Figure, Floats, figures_of
+from edgekit.evaluate.paired import Z
 from edgekit.record import Measurement
 
-_INTERVAL = "95 % percentile bootstrap over images"
 #: Metric (less its class) -> unit and how it is computed.
 METRICS: Mapping[str, tuple[str, str]] = {
     "accuracy": ("share", "share of images whose largest logit is that of the true class"),
@@ -23,12 +24,23 @@ METRICS: Mapping[str, tuple[str, str]] = {
     "auc": ("share", "area under the ROC curve; macro mean of one-vs-rest with more than two classes"),
     "sensitivity": ("share", "share of the images of the class that are predicted as it"),
     "specificity": ("share", "share of the images of other classes that are not predicted as it"),
+    "ppv": ("share", "share of the images that are predicted as the class that are of it"),
+    "npv": ("share", "share of the images that are not predicted as the class that are not of it"),
     "nll": ("nat", "mean negative log-likelihood of the true class, softmax in float64"),
     "ece": ("share", f"expected calibration error, top label, {calibration.BINS} equal-width bins (Guo 2017)"),
+    "adaptive_ece": (
+        "share",
+        f"the same with {calibration.BINS} bins of equally many images (edges: quantiles of the confidences)",
+    ),
+    "classwise_ece": (
+        "share",
+        "mean over all classes of the calibration error of the class's probability, "
+        f"{calibration.BINS} equal-width bins (Kull 2019)",
+    ),
+    "confidence_wrong": ("share", "mean confidence of the predictions that are wrong"),
     "brier": ("score", "multiclass Brier score, 0 to 2: mean squared distance to the one-hot truth"),
 }
-_PER_CLASS = ("sensitivity", "specificity")
-_Z = 1.959963984540054  # 97.5 % point of the normal distribution
+_PER_CLASS = ("sensitivity", "specificity", "ppv", "npv")
 
 
 def names(classes: Sequence[str]) -> list[str]:
@@ -51,15 +63,23 @@ def not_measured(
 
 
 def evaluate(
-    artifact: str, logits: ArrayLike, labels: ArrayLike, classes: Sequence[str], bootstrap: int, seed: int
+    artifact: str,
+    logits: ArrayLike,
+    labels: ArrayLike,
+    classes: Sequence[str],
+    bootstrap: int,
+    seed: int,
+    groups: ArrayLike | None = None,
+    source: ArrayLike | None = None,
 ) -> list[Measurement]:
     """All figures of ``METRICS`` on the test split.
 
     Every interval comes from the same ``bootstrap`` resamples, which depend on ``seed`` and the number of images
-    only, so artifacts evaluated on one split can be compared in pairs. A resample in which a figure is not
-    defined (a rare class was not drawn) is left out of that figure's interval, and ``resamples`` in the
-    conditions counts the ones used. Sensitivity and specificity also carry a Wilson interval in their conditions
-    (``wilson_95``), because the bootstrap's has no width where all images of a class are right, or all wrong.
+    (or groups) only, so artifacts evaluated on one split can be compared in pairs. A resample in which a figure is
+    not defined (a rare class was not drawn) is left out of that figure's interval, and ``resamples`` in the
+    conditions counts the ones used. Sensitivity, specificity, PPV and NPV also carry a Wilson interval in their
+    conditions (``wilson_95``), because the bootstrap's has no width where all images of a class are right, or all
+    wrong; ``positives`` counts the images of the class, ``among`` those of which the figure is a share.
 
     With two classes AUC ranks by the probability of class 1, with more by that of each class against the rest.
     It ranks by the log-odds, which order images as the probability does and do not saturate at 0 and 1. ECE is
@@ -72,6 +92,10 @@ def evaluate(
         classes: their names.
         bootstrap: number of resamples.
         seed: of their draw.
+        groups: ``[n]``, patient of each image, as a number; they are resampled whole. Without it each image is a
+            patient of its own.
+        source: ``[n, classes]``, the source's logits of the same images, finite. With them each row's conditions
+            hold ``less_source``, its difference from the source's figure (see ``differences``).
 
     Returns:
         One measurement a metric, in the order of ``names``. Those that are not defined on this split, or all when
@@ -79,6 +103,7 @@ def evaluate(
 
     Raises:
         InputError: shapes or labels do not fit.
+        MissingError: scipy is not installed, and ``source`` is given.
     """
     values = np.asarray(logits, dtype=np.float64)
     truth = np.asarray(labels)
@@ -97,12 +122,20 @@ def evaluate(
         return not_measured(artifact, None, reason, classes)
 
     figures, reasons = figures_of(values, truth, classes)
-    point = {name: float(figure(np.ones((1, truth.size)))[0]) for name, figure in figures.items()}
-    drawn: dict[str, list[Floats]] = {name: [] for name in figures}
-    for weights in boot.resamples(truth.size, bootstrap, seed):
-        for name, figure in figures.items():
-            drawn[name].append(figure(weights))
-
+    units, member = np.unique(np.arange(truth.size) if groups is None else np.asarray(groups), return_inverse=True)
+    drawn = _drawn(figures, member, units.size, bootstrap, seed)
+    changed: dict[str, Difference] = {}
+    if source is not None:
+        before = np.asarray(source, dtype=np.float64)
+        others, _ = figures_of(before, truth, classes)
+        drawn_before = _drawn(others, member, units.size, bootstrap, seed)
+        for name in figures.keys() & others.keys():
+            changed[name] = differences.of_draws(drawn[name], drawn_before[name])
+        independent = units.size == truth.size
+        changed |= differences.of_shares(
+            before.argmax(axis=1), values.argmax(axis=1), truth, classes, changed, independent
+        )
+    whom = "images" if units.size == truth.size else f"{units.size} patients or lesions"
     rows = []
     for name in names(classes):
         if name in reasons:
@@ -110,22 +143,21 @@ def evaluate(
             continue
         kind, _, one = name.partition("/")
         unit, method = METRICS[kind]
-        spread = np.concatenate(drawn[name]) if drawn[name] else np.empty(0)
-        spread = spread[np.isfinite(spread)]
+        point, *resampled = drawn[name].tolist()
+        spread = np.asarray(resampled)[np.isfinite(resampled)]
         conditions: dict[str, Any] = {"split": "test", "images": int(truth.size), "resamples": int(spread.size)}
         if one:
-            positives = int((truth == list(classes).index(one)).sum())
-            conditions["positives"] = positives
-            among = positives if kind == "sensitivity" else int(truth.size) - positives
-            conditions["wilson_95"] = list(wilson(round(point[name] * among), among))
+            conditions |= _counts(kind, list(classes).index(one), truth, values.argmax(axis=1), point)
+        if name in changed:
+            conditions[differences.KEY] = changed[name]
         low, high = np.quantile(spread, [0.025, 0.975]) if spread.size else (np.nan, np.nan)
         rows.append(
             Measurement(
                 artifact=artifact,
                 metric=name,
                 unit=unit,
-                samples=(point[name],),
-                method=f"{method}; {_INTERVAL}",
+                samples=(point,),
+                method=f"{method}; 95 % percentile bootstrap over {whom}",
                 conditions=conditions,
                 interval=(float(low), float(high)) if spread.size else None,
             )
@@ -133,10 +165,32 @@ def evaluate(
     return rows
 
 
+def _drawn(
+    figures: Mapping[str, Figure], member: NDArray[np.intp], units: int, bootstrap: int, seed: int
+) -> dict[str, Floats]:
+    """Each figure ``[1 + bootstrap]``: its value, then that of each resample of the ``units``."""
+    parts = {name: [figure(np.ones((1, member.size)))] for name, figure in figures.items()}
+    for weights in boot.resamples(units, bootstrap, seed):
+        for name, figure in figures.items():
+            parts[name].append(figure(weights[:, member]))
+    return {name: np.concatenate(found) for name, found in parts.items()}
+
+
+def _counts(kind: str, k: int, labels: NDArray[Any], predicted: NDArray[np.intp], share: float) -> dict[str, Any]:
+    """What the share of a class is of, and its Wilson interval."""
+    mine, called = labels == k, predicted == k
+    among = int({"sensitivity": mine, "specificity": ~mine, "ppv": called, "npv": ~called}[kind].sum())
+    return {
+        "positives": int(mine.sum()),
+        "among": among,
+        "wilson_95": list(wilson(round(share * among), among)),
+    }
+
+
 def wilson(hits: int, among: int) -> tuple[float, float]:
     """95 % Wilson score interval of a share, ``hits`` of ``among`` (at least 1)."""
     p = hits / among
-    spread = _Z * math.sqrt(p * (1.0 - p) / among + _Z**2 / (4.0 * among**2))
-    scale = 1.0 + _Z**2 / among
-    middle = p + _Z**2 / (2.0 * among)
+    spread = Z * math.sqrt(p * (1.0 - p) / among + Z**2 / (4.0 * among**2))
+    scale = 1.0 + Z**2 / among
+    middle = p + Z**2 / (2.0 * among)
     return max(0.0, (middle - spread) / scale), min(1.0, (middle + spread) / scale)

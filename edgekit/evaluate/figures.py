@@ -66,19 +66,27 @@ def figures_of(
         "nll": lambda w: boot.mean(w, nll),
         "brier": lambda w: boot.mean(w, brier),
         "ece": lambda w: boot.calibration_error(w, index, gap, calibration.BINS),
+        "adaptive_ece": lambda w: boot.equal_mass_error(w, confidence, gap, calibration.BINS),
+        "classwise_ece": functools.partial(_classwise, p=np.clip(p, 0.0, 1.0), truth=truth),
+        "confidence_wrong": lambda w: boot.mean_among(w, confidence, ~correct),
     }
     reasons: dict[str, str] = {}
+    if correct.all():
+        del figures["confidence_wrong"]
+        reasons["confidence_wrong"] = "every prediction on the test split is right"
     for k, one in enumerate(classes):
         mine = labels == k
         called = predicted == k
-        for metric, right, among, whom in (
-            ("sensitivity", called, mine, "no image"),
-            ("specificity", ~called, ~mine, "no image of another class"),
+        for metric, right, among, nobody in (
+            ("sensitivity", called, mine, f"the test split has no image for class '{one}'"),
+            ("specificity", ~called, ~mine, f"the test split has no image of another class for class '{one}'"),
+            ("ppv", mine, called, f"no image of the test split is predicted as class '{one}'"),
+            ("npv", ~mine, ~called, f"every image of the test split is predicted as class '{one}'"),
         ):
             if among.any():
                 figures[f"{metric}/{one}"] = functools.partial(boot.share, hits=right, among=among)
             else:
-                reasons[f"{metric}/{one}"] = f"the test split has {whom} for class '{one}'"
+                reasons[f"{metric}/{one}"] = nobody
     missing = [one for k, one in enumerate(classes) if not (labels == k).any()]
     if missing:
         reason = f"the test split has no image of {', '.join(repr(one) for one in missing)}"
@@ -91,6 +99,16 @@ def figures_of(
         ranks = {k: _ranks(_log_odds(logits, k), float(np.abs(logits).max())) for k in scored}
         figures["auc"] = lambda w: _macro([boot.auc(w, ranks[k], labels == k) for k in scored])
     return figures, reasons
+
+
+def _classwise(weights: Floats, p: Floats, truth: Floats) -> Floats:
+    """Mean over classes of the calibration error of each one's probability ``[n, classes]``."""
+    return _macro(
+        [
+            boot.calibration_error(weights, calibration.bin_index(p[:, k]), truth[:, k] - p[:, k], calibration.BINS)
+            for k in range(p.shape[1])
+        ]
+    )
 
 
 def _macro(parts: list[Floats]) -> Floats:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from edgekit.evaluate import margins
 from edgekit.record import Gate, Measurement
 
 if TYPE_CHECKING:
@@ -34,7 +35,8 @@ def check(
     classes (``int8_min_agreement``, or ``qat_min_agreement`` where the model was trained quantized) and accuracy.
     The accuracy drop below the source is a gate for every artifact of a trained model. In segmentation the
     classes are those of pixels, the overlap of the masks is a gate as well (``float_min_mask_dice`` and its
-    siblings), and the drop is that of the mean Dice (``max_dice_drop``).
+    siblings), and the drop is that of the mean Dice (``max_dice_drop``). What else the figures may lose is in
+    ``margins``; what the artifact may cost, which is known only when it was measured, is in ``budgets``.
 
     With random weights the best two classes differ by less than any rounding, so a reduced precision is then
     not judged by its classes or masks: they are reported in gates without a limit, and only logits that are
@@ -56,7 +58,7 @@ def check(
 
     Returns:
         One ``Gate`` a rule, in the order ``parity/logits`` (FP32 only), ``parity/agreement``, ``parity/masks``
-        (segmentation only), ``accuracy_drop`` or ``dice_drop``.
+        (segmentation only), ``accuracy_drop`` or ``dice_drop``, and those of ``margins`` that the recipe asks for.
     """
     reduced = precision in REDUCED
     rows: list[Gate] = []
@@ -73,10 +75,7 @@ def check(
         if dense:
             rows.append(_masks(artifact_name, parity, masks if judged else None, reference))
     if trained:
-        metric, limit = ("mean_dice", gates.max_dice_drop) if dense else ("accuracy", gates.max_accuracy_drop)
-        before = _newest(metric, measurements_of_source, None)
-        after = _newest(metric, measurements_of_artifact, artifact_name)
-        rows.append(_drop(artifact_name, metric, before, after, limit))
+        rows += margins.check(artifact_name, measurements_of_artifact, measurements_of_source, gates, dense)
     return rows
 
 
@@ -119,34 +118,3 @@ def _masks(artifact: str, parity: Parity, limit: float | None, reference: str) -
         else:
             passed, text = value >= limit, f"{same}; at least {limit:.3g} required"
     return Gate(artifact=artifact, name="parity/masks", limit=limit, value=value, passed=passed, explanation=text)
-
-
-def _drop(artifact: str, metric: str, before: float | str, after: float | str, limit: float) -> Gate:
-    """The gate ``accuracy_drop`` or ``dice_drop``, after ``metric``."""
-    figure = metric.replace("mean_dice", "mean Dice")
-    value: float | None = None
-    passed = False
-    if isinstance(before, str):
-        text = f"the {figure} of the source was not measured: {before}"
-    elif isinstance(after, str):
-        text = f"the {figure} of the artifact was not measured: {after}"
-    else:
-        # Both carry the rounding of a division; without this, 0.85 - 0.84 would exceed 0.01.
-        value = round(before - after, 12)
-        passed = value <= limit
-        moved = f"{value * 100:.2f} points lower than" if value > 0 else f"{-value * 100:.2f} points above"
-        text = (
-            f"{figure} {after:.2%} is {moved if value else 'equal to'} the source's {before:.2%}; "
-            f"a drop of at most {limit * 100:.2f} points is allowed"
-        )
-    name = metric.removeprefix("mean_") + "_drop"
-    return Gate(artifact=artifact, name=name, limit=limit, value=value, passed=passed, explanation=text)
-
-
-def _newest(metric: str, measurements: Iterable[Measurement], artifact: str | None) -> float | str:
-    """The newest value of ``metric``, or why there is none."""
-    found: float | str = "no such figure in the record"
-    for one in measurements:
-        if one.metric == metric and artifact in (None, one.artifact):
-            found = one.samples[0] if one.samples is not None else str(one.not_measured_reason)
-    return found

@@ -20,8 +20,18 @@ if TYPE_CHECKING:
 class Task(Protocol):
     """Figures of logits on the test split."""
 
-    def evaluate(self, artifact: str, logits: NDArray[np.float32], bootstrap: int, seed: int) -> list[Measurement]:
-        """All figures, each with its interval or the reason why it is missing."""
+    def evaluate(
+        self,
+        artifact: str,
+        logits: NDArray[np.float32],
+        bootstrap: int,
+        seed: int,
+        source: NDArray[np.float32] | None = None,
+    ) -> list[Measurement]:
+        """All figures, each with its interval or the reason why it is missing.
+
+        With the source's logits, classification adds each figure's difference from the source's.
+        """
         ...
 
     def headline(self, rows: Sequence[Measurement]) -> str:
@@ -52,9 +62,16 @@ class _Classification:
     prepared: Prepared
     classes: tuple[str, ...]
 
-    def evaluate(self, artifact: str, logits: NDArray[np.float32], bootstrap: int, seed: int) -> list[Measurement]:
-        labels = self.prepared.labels("test")
-        return classification.evaluate(artifact, logits, labels, self.classes, bootstrap, seed)
+    def evaluate(
+        self,
+        artifact: str,
+        logits: NDArray[np.float32],
+        bootstrap: int,
+        seed: int,
+        source: NDArray[np.float32] | None = None,
+    ) -> list[Measurement]:
+        labels, groups = self.prepared.labels("test"), self.prepared.groups("test")
+        return classification.evaluate(artifact, logits, labels, self.classes, bootstrap, seed, groups, source)
 
     def headline(self, rows: Sequence[Measurement]) -> str:
         return _said("accuracy", "accuracy", rows)
@@ -72,7 +89,14 @@ class _Segmentation:
     prepared: Prepared
     classes: tuple[str, ...]
 
-    def evaluate(self, artifact: str, logits: NDArray[np.float32], bootstrap: int, seed: int) -> list[Measurement]:
+    def evaluate(
+        self,
+        artifact: str,
+        logits: NDArray[np.float32],
+        bootstrap: int,
+        seed: int,
+        source: NDArray[np.float32] | None = None,
+    ) -> list[Measurement]:
         cases, masks = self.prepared.cases("test"), self.prepared.masks("test")
         if masks is None:
             raise InputError("the data has no masks to compare with", where=str(self.prepared.folder))

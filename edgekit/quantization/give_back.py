@@ -25,6 +25,14 @@ TRIED = 32
 
 Kept = tuple[str, ...]
 Row = Mapping[str, Any]
+#: Gate -> the figure of a row that it judges, and 1 where higher is worse. The drop of the sensitivity of that
+#: class which lost most is a figure of its own, 0 for the float network.
+_FIGURES = {
+    "max_balanced_accuracy_drop": ("balanced_accuracy", -1),
+    "max_sensitivity_drop": ("sensitivity_drop", 1),
+    "max_ece_rise": ("ece", 1),
+    "max_nll_rise": ("nll", 1),
+}
 
 
 @dataclass(frozen=True)
@@ -37,6 +45,7 @@ class Problem:
         gates: the recipe's limits.
         macs_share: share of the multiply-adds by layer, in the network's order.
         dense: segmentation, whose gates are on Dice.
+        base: the float network's figures, for the gates on what else a figure may lose.
     """
 
     score: Callable[[Kept], Row]
@@ -44,29 +53,40 @@ class Problem:
     gates: Gates
     macs_share: Mapping[str, float]
     dense: bool = False
+    base: Row = field(default_factory=dict)
 
     @property
     def limits(self) -> dict[str, float]:
-        """The gates that are asked for, by name: the least agreement, and the largest drop."""
+        """The gates that are asked for, by name: the least agreement, the largest drop, and the recipe's others."""
         names = ("int8_min_agreement", "max_accuracy_drop")
         if self.dense:
             names = ("int8_min_mask_dice", "max_dice_drop")
-        return {name: getattr(self.gates, name) for name in names}
+        wanted = (*names, *(name for name in _FIGURES if getattr(self.gates, name) is not None))
+        return {name: getattr(self.gates, name) for name in wanted}
 
     def figures(self, kept: Kept) -> dict[str, float | None]:
         """The figures that the gates judge, agreement first, and the divergence."""
         row = self.score(kept)
         names = ("mask_dice", "mean_dice", "kl") if self.dense else ("agreement", "accuracy", "kl")
-        return {name: row[name] for name in names}
+        others = (_FIGURES[gate][0] for gate in self.limits if gate in _FIGURES)
+        return {name: row.get(name) for name in (*names, *others)}
 
     def holds(self, kept: Kept) -> bool:
         """Whether the gates for INT8 hold on validation data."""
-        agreement, figure, _ = self.figures(kept).values()
-        least, most = self.limits.values()
+        agreement, figure, _, *others = self.figures(kept).values()
+        least, most, *limits = self.limits.values()
         if agreement is None or figure is None:
             return False
         # Rounded as in the gate itself, so that 0.85 - 0.84 does not exceed 0.01.
-        return agreement >= least and round(self.accuracy - figure, 12) <= most
+        if agreement < least or round(self.accuracy - figure, 12) > most:
+            return False
+        asked = [_FIGURES[gate] for gate in self.limits if gate in _FIGURES]
+        for (name, sign), value, limit in zip(asked, others, limits, strict=True):
+            before = self.base.get(name)
+            # What validation does not define for the float network cannot be asked of any form of it.
+            if before is not None and (value is None or round(sign * (value - before), 12) > limit):
+                return False
+        return True
 
     def kl(self, kept: Kept) -> float:
         """Divergence from float; infinite where logits are not finite."""

@@ -75,7 +75,16 @@ class ImageHarm:
             if name in known:
                 value = float(known[name](weights[None])[0])
                 found["rarest_sensitivity" if name == rare else name] = round(value, 12)
+        found["sensitivity_drop"] = self._lost(reference.argmax(axis=1), logits.argmax(axis=1))
         return found
+
+    def _lost(self, before: NDArray[np.intp], after: NDArray[np.intp]) -> float:
+        """Of the class that lost most. Images of one class have one weight, so it does not matter here."""
+        drops = []
+        for k in np.unique(self._labels):
+            mine = self._labels == k
+            drops.append(float((before[mine] == k).mean() - (after[mine] == k).mean()))
+        return round(max(drops), 12)
 
 
 class PixelHarm:

@@ -104,6 +104,7 @@ def _choose(
         gates,
         {row["layer"]: row["macs_share"] for row in table["layers"]},
         dense,
+        table["all_float"],
     )
     ways = {how: search(problem, order) for how, order in orders(table).items()}
     first = next(iter(ways.values()))

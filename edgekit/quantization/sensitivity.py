@@ -34,6 +34,8 @@ _PIXELS = 2**24
 COLUMNS = (
     "kl", "logit_error", "agreement", "nll", "accuracy", "balanced_accuracy", "ece", "rarest_sensitivity",
 )  # fmt: skip
+#: What a row of a classification has besides: of the class that lost most, against the float network.
+FLAT_COLUMNS = ("sensitivity_drop",)
 #: What a row of a segmentation has besides.
 DENSE_COLUMNS = ("mask_dice", "mean_dice")
 HARM = "kl: mean Kullback-Leibler divergence of the predictions from the float network's, nat"
@@ -141,8 +143,9 @@ def figures(logits: NDArray[np.float32], reference: NDArray[np.float32], images:
     Returns:
         ``kl`` (see the module), ``logit_error`` (squared error of the logits over their energy, both without the
         mean over classes, which softmax ignores), ``agreement`` (share of images, or pixels, with the same class as
-        in float), ``nll``, ``accuracy``, ``balanced_accuracy``, ``ece`` and ``rarest_sensitivity``; for
-        segmentation ``mean_dice`` (with the masks) and ``mask_dice`` (with the float network's) as well. Those that
+        in float), ``nll``, ``accuracy``, ``balanced_accuracy``, ``ece``, ``rarest_sensitivity`` and
+        ``sensitivity_drop`` (of the class that lost most, against the float network); for segmentation, in place of
+        the last, ``mean_dice`` (with the masks) and ``mask_dice`` (with the float network's) as well. Those that
         the split does not define are none; all are of logits that are not finite.
     """
     harm = images.harm()
@@ -151,7 +154,7 @@ def figures(logits: NDArray[np.float32], reference: NDArray[np.float32], images:
 
 
 def _complete(harm: Harm, images: Images) -> Row:
-    return dict.fromkeys((*COLUMNS, *(DENSE_COLUMNS if images.dense else ()))) | harm.row()
+    return dict.fromkeys((*COLUMNS, *(DENSE_COLUMNS if images.dense else FLAT_COLUMNS))) | harm.row()
 
 
 def analyse(

@@ -58,6 +58,15 @@ def test_point_values_agree_with_scikit_learn(classes: int) -> None:
         others = sk.recall_score(labels != k, predicted != k)
         assert value(rows, f"specificity/{name}") == pytest.approx(others)
         assert by_name(rows)[f"sensitivity/{name}"].conditions["positives"] == (labels == k).sum()
+        precision = sk.precision_score(labels == k, predicted == k)
+        assert value(rows, f"ppv/{name}") == pytest.approx(precision)
+        row = by_name(rows)[f"ppv/{name}"]
+        among = int((predicted == k).sum())
+        expected = stats.binomtest(round(precision * among), among).proportion_ci(0.95, "wilson")
+        assert row.conditions["wilson_95"] == pytest.approx([expected.low, expected.high])
+        assert value(rows, f"npv/{name}") == pytest.approx(sk.precision_score(labels != k, predicted != k))
+    wrong = predicted != labels
+    assert value(rows, "confidence_wrong") == pytest.approx(p.max(axis=1)[wrong].mean())
 
 
 def test_each_resample_agrees_with_scikit_learn_on_the_drawn_images() -> None:
@@ -219,3 +228,50 @@ def test_input_that_does_not_fit(shape: tuple[int, int], labels: list[float], ma
 def test_wilson_agrees_with_scipy(hits: int, among: int) -> None:
     expected = stats.binomtest(hits, among).proportion_ci(0.95, method="wilson")
     np.testing.assert_allclose(classification.wilson(hits, among), [expected.low, expected.high], atol=1e-12)
+
+
+def test_what_is_not_defined_has_its_reason() -> None:
+    labels = np.array([0, 1, 0, 1])
+    right = classification.evaluate("a", np.eye(2)[labels] * 9, labels, ["x", "y"], 100, seed=0)
+    assert by_name(right)["confidence_wrong"].not_measured_reason == "every prediction on the test split is right"
+    one = np.tile([5.0, 0.0], (4, 1))
+    rows = by_name(classification.evaluate("a", one, labels, ["x", "y"], 100, seed=0))
+    reason = "no image of the test split is predicted as class 'y'"
+    assert rows["ppv/y"].not_measured_reason == reason
+    assert rows["npv/x"].not_measured_reason == "every image of the test split is predicted as class 'x'"
+    assert rows["npv/y"].samples == (0.5,)
+    assert value(list(rows.values()), "confidence_wrong") == pytest.approx(softmax(one).max())
+
+
+def test_probabilities_of_0_and_1() -> None:
+    logits = np.array([[800.0, 0.0], [0.0, 800.0], [800.0, 0.0]])
+    rows = classification.evaluate("a", logits, np.array([0, 1, 1]), ["x", "y"], 100, seed=0)
+    for metric in ("ece", "adaptive_ece", "classwise_ece"):
+        assert value(rows, metric) == pytest.approx(1 / 3), metric
+    assert value(rows, "confidence_wrong") == 1.0
+    assert value(rows, "brier") == pytest.approx(2 / 3)
+
+
+def test_the_difference_from_the_source_is_that_of_the_same_resamples() -> None:
+    before, labels = make(80, 3)
+    after = before + np.random.default_rng(1).normal(size=before.shape)
+    names = ["a", "b", "c"]
+    rows = by_name(classification.evaluate("a", after, labels, names, 200, 4, source=before))
+    drawn = {}
+    for key, logits in (("before", before), ("after", after)):
+        figure = figures_of(logits, labels, names)[0]["nll"]
+        drawn[key] = np.concatenate([figure(weights) for weights in boot.resamples(80, 200, 4)])
+    change = rows["nll"].conditions["less_source"]
+    expected = np.quantile(drawn["after"] - drawn["before"], [0.025, 0.975])
+    assert change["interval"] == pytest.approx(expected)
+    source = classification.evaluate("source", before, labels, names, 200, 4)
+    assert change["value"] == pytest.approx(value([rows["nll"]], "nll") - value(source, "nll"))
+    counted = rows["accuracy"].conditions["less_source"]
+    assert counted["images"] == 80
+    assert (counted["won"] - counted["lost"]) / 80 == pytest.approx(counted["value"])
+    # Balanced accuracy: half-widths of the classes, squared, added, over their number.
+    parts = [rows[f"sensitivity/{one}"].conditions["less_source"] for one in names]
+    up = np.sqrt(sum((one["interval"][1] - one["value"]) ** 2 for one in parts)) / 3
+    balanced = rows["balanced_accuracy"].conditions["less_source"]
+    assert balanced["interval"][1] == pytest.approx(balanced["value"] + up)
+    assert "less_source" not in by_name(source)["nll"].conditions

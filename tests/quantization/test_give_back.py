@@ -61,3 +61,30 @@ def test_logits_that_are_not_finite_come_first() -> None:
     found = orders({"layers": rows})
     assert found["by harm"] == ["b", "a", "c"]
     assert found["by harm for each multiply-add"] == ["b", "c", "a"]
+
+
+@pytest.mark.parametrize(
+    ("gate", "figure", "before", "holds", "breaks"),
+    [
+        ("max_balanced_accuracy_drop", "balanced_accuracy", 0.8, 0.76, 0.74),
+        ("max_sensitivity_drop", "sensitivity_drop", 0.0, 0.04, 0.06),
+        ("max_ece_rise", "ece", 0.05, 0.09, 0.11),
+        ("max_nll_rise", "nll", 0.4, 0.3, 0.46),
+    ],
+)
+def test_the_other_gates_of_the_recipe_must_hold_too(
+    gate: str, figure: str, before: float, holds: float, breaks: float
+) -> None:
+    gates = Gates(int8_min_agreement=0.5, **{gate: 0.05})
+
+    def problem(value: float | None, base: Mapping[str, float]) -> Problem:
+        row = {"kl": 0.1, "agreement": 0.9, "accuracy": 0.9, figure: value}
+        return Problem(lambda _: row, 0.9, gates, SHARES, base=base)
+
+    for value, kept in ((holds, True), (breaks, False), (None, False)):
+        one = problem(value, {figure: before})
+        assert one.holds(()) is kept
+        assert one.limits[gate] == 0.05
+        assert one.figures(())[figure] == value
+    # What the float network has no figure of cannot be asked.
+    assert problem(breaks, {}).holds(())
