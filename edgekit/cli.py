@@ -135,26 +135,24 @@ def compare(
 
 @app.command()
 def check(
-    record: Annotated[Path, typer.Argument(help="a record, or the folder that holds it")],
+    path: Annotated[Path, typer.Argument(help="a record, its folder, or a checklist in Markdown")],
     form: Annotated[
         Literal["text", "github", "json"], typer.Option("--format", help="github: annotations of its workflows")
     ] = "text",
 ) -> None:
-    """Verify a record, and the artifacts and the checklist beside it: hashes, figures, contradictions, gaps."""
-    from edgekit import record as records
+    """Verify a record and the files beside it: hashes, figures, contradictions, gaps; or lint a checklist alone."""
     from edgekit.report import check as checks
 
-    folder = record if record.is_dir() else record.parent
-    found = checks.check(records.read(record), folder)
+    found = checks.check_path(path)
+    wrong = [one for one in found if one.severity == "error"]
     if form == "json":
         typer.echo(json.dumps([vars(one) for one in found], indent=1))
     for one in found if form != "json" else ():
-        line = f"{one.where}: {one.rule}: {one.text}"
-        typer.echo(f"::error title={one.rule}::{line}" if form == "github" else line)
-    if found:
+        typer.echo(checks.annotation(one, path) if form == "github" else f"{one.where}: {one.rule}: {one.text}")
+    if wrong:
         raise typer.Exit(GateError.exit_code)
     if form == "text":
-        typer.echo(f"{folder}: nothing found")
+        typer.echo(f"{path}: nothing found")
 
 
 @app.command()

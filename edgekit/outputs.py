@@ -58,16 +58,15 @@ def sweep(artifacts: list[record.Artifact], folder: Path) -> None:
 
 
 def publish(made: record.Record, folder: Path) -> None:
-    """Write ``record.json``, and the reports when what they show has changed."""
+    """Write ``record.json`` and the reports; pictures only when what they show has changed."""
     store.write_text(folder / "record.json", record.dumps(made))
-    shown = made.model_dump(mode="json", exclude={"created_utc", "command", "machine"})
-    for stage in shown["stages"]:
+    drawn = made.model_dump(mode="json", exclude={"created_utc", "command", "machine"})
+    for stage in drawn["stages"]:
         stage.pop("cached")
-    mark = store.digest({"shown": shown, "code": store.code_sha256("report", "record.py", "evaluate")})
+    mark = store.digest({"shown": drawn, "code": store.code_sha256("report", "record.py", "evaluate")})
     stamp = folder / ".report"
-    if (folder / "checklist.md").exists() and stamp.exists() and stamp.read_text(encoding="utf-8") == mark:
-        return
-    report.write(made, folder)
+    same = (folder / "pictures").is_dir() and stamp.exists() and stamp.read_text(encoding="utf-8") == mark
+    report.write(made, folder, redraw=not same)
     store.write_text(stamp, mark)
 
 

@@ -22,6 +22,10 @@ Status = Literal[
 ]
 
 
+class AlteredError(InputError):
+    """A record breaks its schema: it was altered after edgekit wrote it."""
+
+
 class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
 
@@ -148,11 +152,32 @@ class Record(_Part):
         return found[-1] if found else None
 
 
+def find(path: Path) -> list[Path]:
+    """The record at ``path``, or the records in its folders and theirs, such as those of a study.
+
+    Raises:
+        InputError: there is none.
+    """
+    if path.is_file():
+        return [path]
+    if (path / "record.json").exists():
+        return [path / "record.json"]
+    inside = sorted([*path.glob("*/record.json"), *path.glob("*/*/record.json")])
+    if not inside:
+        raise InputError(
+            "no record here",
+            where=str(path),
+            remedy="name a record.json, or a folder that 'edgekit compress' wrote",
+        )
+    return inside
+
+
 def read(path: Path) -> Record:
     """Load ``record.json``; every earlier schema version still loads.
 
     Raises:
-        InputError: when the file is missing, is no JSON, or breaks the schema.
+        AlteredError: it breaks the schema.
+        InputError: the file is missing, or is no JSON.
     """
     file = path / "record.json" if path.is_dir() else path
     try:
@@ -173,13 +198,13 @@ def read(path: Path) -> Record:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         key = ".".join(str(part) for part in first["loc"])
-        raise InputError(f"{first['msg']}", where=f"{file}: {key}", remedy="the record was altered") from None
+        raise AlteredError(f"{first['msg']}", where=f"{file}: {key}", remedy="the record was altered") from None
 
     absent = [key for key in _RECIPE_KEYS if key not in loaded.recipe]
     splits = loaded.data.get("splits", {})
     if absent or not isinstance(splits, dict) or not all(isinstance(one, dict) for one in splits.values()):
         key = f"recipe.{absent[0]}" if absent else "data.splits"
-        raise InputError("missing or malformed", where=f"{file}: {key}", remedy="the record was altered")
+        raise AlteredError("missing or malformed", where=f"{file}: {key}", remedy="the record was altered")
     return loaded
 
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgekit import record as records
-from edgekit.errors import InputError
 from edgekit.record import SOURCE, Record
 from edgekit.report import figures, overview, results
 from edgekit.report.categories.costs import size
@@ -40,7 +39,7 @@ def read(paths: Sequence[Path]) -> list[Run]:
     Raises:
         InputError: a path holds no record, or one that cannot be read.
     """
-    found = [record for path in paths for record in _records(path)]
+    found = [record for path in paths for record in map(records.read, records.find(path))]
     networks = [_network(record) for record in found]
     # A network that stands once is called by its name alone.
     return [
@@ -64,19 +63,6 @@ def render(runs: Sequence[Run]) -> str:
         *[f"- {line}" for line in dict.fromkeys(line for run in runs for line in _conditions(run))],
     ]
     return "\n\n".join(parts) + "\n"
-
-
-def _records(path: Path) -> list[Record]:
-    if path.is_file() or (path / "record.json").exists():
-        return [records.read(path)]
-    inside = sorted([*path.glob("*/record.json"), *path.glob("*/*/record.json")])
-    if not inside:
-        raise InputError(
-            "no record here",
-            where=str(path),
-            remedy="name a record.json, or a folder that 'edgekit compress' wrote",
-        )
-    return [records.read(one) for one in inside]
 
 
 def _network(record: Record) -> str:

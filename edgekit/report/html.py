@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 from edgekit.record import Record
@@ -11,12 +11,12 @@ from edgekit.report import document, escape
 from edgekit.report.markdown import TEMPLATES
 
 
-def render(record: Record, pictures: dict[str, Path]) -> str:
+def render(record: Record, pictures: Mapping[str, bytes]) -> str:
     """The page.
 
     Args:
         record: all that is shown comes from it.
-        pictures: title to PNG file; they become part of the page.
+        pictures: title to PNG; they become part of the page.
     """
     import jinja2
 
@@ -29,7 +29,7 @@ def render(record: Record, pictures: dict[str, Path]) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    images = {title: base64.b64encode(path.read_bytes()).decode("ascii") for title, path in pictures.items()}
+    images = {title: base64.b64encode(png).decode("ascii") for title, png in pictures.items()}
     return environment.get_template("report.html.j2").render(**document.content(record), images=images)
 
 

@@ -72,7 +72,8 @@ def _score(name: str, metric: str, value: float | None, reason: str) -> Measurem
         given["interval"] = (value - 0.021, value + 0.019)
     if value is not None and metric.startswith(("sensitivity", "specificity")):
         given["conditions"] = {"wilson_95": [value - 0.1, min(1.0, value + 0.08)]}
-    return Measurement(artifact=name, metric=metric, unit="share", method="on the test split", **given)
+    unit = {"nll": "nat", "brier": "score"}.get(metric, "share")
+    return Measurement(artifact=name, metric=metric, unit=unit, method="on the test split", **given)
 
 
 def _measurements(runs: int, untrained: bool) -> list[Measurement]:
@@ -175,7 +176,7 @@ def _stages() -> list[Stage]:
     ]
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make() -> Maker:
     """Build the record; keywords replace fields of it."""
 

@@ -12,7 +12,7 @@ from edgekit.report.plots import latency, reliability, sensitivity, size_latency
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["PICTURES", "write"]
+__all__ = ["PICTURES", "there", "write"]
 
 #: File name -> title and what draws it; the function returns none where the record has nothing to show.
 PICTURES: dict[str, tuple[str, Callable[[Record], Figure | None]]] = {
@@ -40,3 +40,8 @@ def write(record: Record, folder: Path) -> dict[str, Path]:
             style.save(figure, path)
         written[title] = path
     return written
+
+
+def there(folder: Path) -> dict[str, Path]:
+    """The pictures that ``folder`` holds: title to path, in the order of ``PICTURES``."""
+    return {title: path for name, (title, _) in PICTURES.items() if (path := folder / name).exists()}
