@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from edgekit import arrays, evaluate, record, store
 from edgekit.data.prepared import Prepared
+from edgekit.evaluate.analyses import ANALYSES
 from edgekit.lineage import as_run
 from edgekit.progress import Update
 from edgekit.recipe import Recipe
@@ -47,7 +48,7 @@ class Evaluation:
         key = {
             "model": made.stage.key,
             "data": self._data.key,
-            "evaluation": settings.model_dump(mode="json"),
+            "evaluation": settings.model_dump(mode="json", exclude=ANALYSES),
             "code": store.code_sha256("evaluate", "evaluation.py", "model.py", "quantization"),
         }
 
@@ -105,7 +106,7 @@ class Evaluation:
             "data": self._data.key,
             "reference": reference.key if reference else None,
             "source": source.key if source else None,
-            "evaluation": settings.model_dump(mode="json"),
+            "evaluation": settings.model_dump(mode="json", exclude=ANALYSES),
             "trained": trained,
             "code": store.code_sha256("evaluate", "evaluation.py", "runtimes"),
             "versions": store.versions(*variant.runtime.packages, "numpy", "scikit-learn", "scipy"),

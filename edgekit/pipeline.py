@@ -14,6 +14,7 @@ from typing import Any
 import edgekit
 from edgekit import card, outputs, record, runtimes, store, verdict
 from edgekit import recipe as recipes
+from edgekit.analysis import Analyses
 from edgekit.choose import recommend
 from edgekit.data.prepared import Prepared, prepare
 from edgekit.errors import DeviceError, InputError, MissingError, UnsupportedError
@@ -122,6 +123,8 @@ class Run:
         """Everything up to the measurement of latency: make the models, export, evaluate and judge them."""
         data = self._data()
         prepared = Prepared.open(data.folder)
+        # Before the models: what the data does not allow is refused at once.
+        analyses = Analyses(self.stages, self.recipe, prepared, data)
         modelling = Modelling(self.stages, self.recipe, self.targets, self.module, data)
         line = modelling.lineage()
         self.warnings += line.warnings
@@ -132,7 +135,7 @@ class Run:
                 step = evaluation.step(name, made)
                 if name == line.trained_int8:
                     references[QUANTIZED] = step
-        return self._judge(self._variants(line), references, evaluation, data)
+        return self._judge(self._variants(line), references, evaluation, analyses, data)
 
     def _data(self) -> Finished:
         config, spec, dense = self.recipe.data, self.recipe.input, self.recipe.task.kind == "segmentation"
@@ -209,7 +212,12 @@ class Run:
     # What the exported files do
 
     def _judge(
-        self, variants: list[Variant], references: dict[str, Finished], evaluation: Evaluation, data: Finished
+        self,
+        variants: list[Variant],
+        references: dict[str, Finished],
+        evaluation: Evaluation,
+        analyses: Analyses,
+        data: Finished,
     ) -> Judged:
         """Export, evaluate and judge; ``references`` gains the stages that hold logits, by name."""
         inputs = evaluation.inputs()
@@ -239,11 +247,13 @@ class Run:
             if evaluated is not None and variant.name in (record.SOURCE, FUSED):
                 references[variant.name] = evaluated
             own = verdict.figures(variant, evaluated, cannot_run or failure, self.recipe)
+            own += analyses.artifact(variant, exported, path, target, cannot_run or failure)
             measurements += own
             judged: list[record.Gate] = []
             if evaluated is not None and variant.name != record.SOURCE:
                 source_rows = [m for m in measurements if m.artifact == record.SOURCE]
                 judged = verdict.gates(variant, evaluated, own, source_rows, self.recipe)
+                judged += analyses.gates(variant.name, own)
                 gates += judged
             artifacts.append(
                 verdict.artifact(variant, exported, evaluated, cannot_run, failure, judged, self.recipe)

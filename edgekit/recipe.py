@@ -13,6 +13,7 @@ from edgekit import store, target, yaml_source
 from edgekit.data import AnyData
 from edgekit.data.base import Preprocessing
 from edgekit.errors import InputError
+from edgekit.evaluate.analyses import Robustness
 from edgekit.passes import AnyPass, Finetune
 from edgekit.reseed import reseed
 from edgekit.schema import Frozen
@@ -80,6 +81,7 @@ class Evaluation(Frozen):
     bootstrap: int = Field(default=1000, ge=100, le=100_000, description="resamples for the 95 % intervals")
     seed: int = Field(default=0, ge=0)
     parity_images: int = Field(default=64, ge=8, description="real images for the comparison with the source")
+    robustness: Robustness | None = Field(default=None, description="errors on corrupted images; off when absent")
 
 
 class Benchmark(Frozen):
@@ -117,6 +119,13 @@ class Gates(Frozen):
     )
     max_ece_rise: float | None = Field(default=None, ge=0, le=1, description="above the source's")
     max_nll_rise: float | None = Field(default=None, ge=0, description="above the source's, in nat")
+    max_robustness_drop: float | None = Field(
+        default=None,
+        gt=0,
+        le=1,
+        description="of the error from clean to corrupted images above the source's rise, for every corruption "
+        "(upper end of its 95 % interval), whatever 'decide_by' says",
+    )
     max_p90_ms: float | None = Field(default=None, gt=0, description="latency of one inference, measured here")
     max_size_mb: float | None = Field(default=None, gt=0, description="of the artifact's files; 1 MB is 10^6 bytes")
     max_energy_j: float | None = Field(default=None, gt=0, description="joules per inference, measured here")
@@ -156,6 +165,8 @@ class _Common(Frozen):
             for name, instead in _CLASSIFICATION_GATES.items():
                 if getattr(self.gates, name) is not None:
                     raise ValueError(f"gates: '{name}' is for classification; use {instead}")
+        if self.gates.max_robustness_drop is not None and self.evaluation.robustness is None:
+            raise ValueError("'gates.max_robustness_drop' needs 'evaluation.robustness': {} asks for its defaults")
         return self
 
     @field_validator("targets")

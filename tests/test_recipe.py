@@ -51,6 +51,17 @@ def test_recipe_and_its_targets(tmp_path: Path) -> None:
     assert (recipes[0].benchmark.warmup, recipes[0].benchmark.runs, recipes[0].benchmark.processes) == (50, 200, 3)
 
 
+def test_a_gate_needs_the_analysis_that_it_judges(tmp_path: Path) -> None:
+    gated = SINGLE + "gates: {max_robustness_drop: 0.05}\n"
+    (line,) = refusal(tmp_path, gated)
+    assert line.endswith("'gates.max_robustness_drop' needs 'evaluation.robustness': {} asks for its defaults")
+    (loaded,), _ = recipe.load(saved(tmp_path, gated + "evaluation: {robustness: {severities: [1, 3]}}\n"))
+    assert loaded.evaluation.robustness is not None
+    assert loaded.evaluation.robustness.images == 200
+    twice = refusal(tmp_path, SINGLE + "evaluation: {robustness: {corruptions: [contrast, contrast]}}\n")
+    assert "name at least one, and each once" in twice[0]
+
+
 def test_study_makes_one_recipe_a_model(tmp_path: Path) -> None:
     recipes, _ = recipe.load(saved(tmp_path, STUDY))
     assert [one.name for one in recipes] == ["tiny-resnet10t", "tiny-mobileone_s0"]

@@ -30,7 +30,7 @@ def apply(image: NDArray[Any], spec: Preprocessing) -> NDArray[Any]:
         ``float32`` otherwise. With ``fit: window`` the sides are the image's own.
     """
     pixels = image[..., None] if image.dtype == np.float32 else _convert(image, spec)
-    return _standardize(pixels) if spec.normalization == "per_image" else pixels
+    return standardize(pixels) if spec.normalization == "per_image" else pixels
 
 
 def _convert(image: NDArray[np.uint8], spec: Preprocessing) -> NDArray[np.uint8]:
@@ -54,7 +54,7 @@ def _convert(image: NDArray[np.uint8], spec: Preprocessing) -> NDArray[np.uint8]
     return pixels
 
 
-def _standardize(pixels: NDArray[Any]) -> NDArray[np.float32]:
+def standardize(pixels: NDArray[Any]) -> NDArray[np.float32]:
     """Each channel with mean 0 and standard deviation 1; a channel of one value becomes 0."""
     axes = tuple(range(pixels.ndim - 1))
     mean = pixels.mean(axis=axes, dtype=np.float64)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from edgekit.record import SOURCE, Record
-from edgekit.report import classes, cross_validation, headline, overview, results, sensitivity
+from edgekit.report import classes, cross_validation, headline, overview, results, robustness, sensitivity
 from edgekit.report.categories import safety
 from edgekit.report.checklist import rows
 from edgekit.report.figures import Shown, not_measured, not_recorded
@@ -49,6 +49,7 @@ def content(record: Record) -> dict[str, Any]:
         "sections": [(section, _bullets(section), _table(section)) for section in rows(record)],
         "class_counts": classes.counts(record),
         "class_tables": [_classes(record, metric) for metric in headline.of(record).per_class],
+        "analyses": _analyses(record),
         "gates": _gates(record),
         "passes": passes(record),
         "steps_table": _steps(record),
@@ -139,6 +140,20 @@ def _classes(record: Record, metric: str) -> FigureTable:
     measured = any(figure.value for _, figures in shown for figure in figures)
     cells = [(name, [notes.cell(figure) for figure in figures]) for name, figures in shown]
     return FigureTable([metric, *names], cells if measured else [], notes.rows())
+
+
+def _analyses(record: Record) -> list[tuple[str, FigureTable, list[str]]]:
+    """Title, table and sentences of each analysis that the run made."""
+    names = [SOURCE, *safety.compared(record)]
+    found = [robustness.table(record, names)]
+    made = []
+    for one in found:
+        if one is None:
+            continue
+        notes = Notes()
+        rows = [(name, [notes.cell(shown) for shown in cells]) for name, cells in one.rows]
+        made.append((one.title, FigureTable(one.headings, rows, notes.rows()), one.said))
+    return made
 
 
 def _steps(record: Record) -> FigureTable:

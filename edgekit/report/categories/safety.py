@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections import Counter
 
 from edgekit.record import SOURCE, Predictions, Record
-from edgekit.report import classes, figures, headline, results
+from edgekit.report import classes, figures, headline, results, robustness
 from edgekit.report.escape import oneline
 from edgekit.report.figures import Shown, not_measured
 from edgekit.report.items import Item, item, per_artifact
 
 #: A fall of a case's Dice that is counted.
 _NOTICED = 0.05
-_NO_ROBUSTNESS = "this run has no robustness analysis"
 
 
 def items(record: Record) -> list[Item]:
@@ -22,8 +21,9 @@ def items(record: Record) -> list[Item]:
         per_artifact("ECE (15 bins) after optimization", names, lambda name: results.score(record, name, "ece")),
         per_artifact("NLL after optimization", names, lambda name: results.score(record, name, "nll")),
         item(f"{headline.of(record).rare.capitalize()} of the rarest classes", rare_classes(record)),
-        item("Robustness to noise", not_measured(_NO_ROBUSTNESS)),
-        item("Robustness to resolution shift", not_measured(_NO_ROBUSTNESS)),
+        item("Robustness to noise", robustness.line(record, compared(record), robustness.NOISE)),
+        item("Robustness to resolution shift", robustness.line(record, compared(record), robustness.RESOLUTION)),
+        item("Robustness to all corruptions", robustness.overall(record, compared(record))),
         item("Failure modes", _changed(record)),
     ]
 

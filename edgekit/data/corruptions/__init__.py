@@ -1,0 +1,18 @@
+"""Corruptions of images in five severities, suited to the modality."""
+
+from edgekit.data.corruptions.base import SEVERITIES, Corruption
+from edgekit.data.corruptions.catalogue import CORRUPTIONS, Name, suited, unfit
+from edgekit.data.corruptions.corrupt import assemble_pixels, case_inputs, corrupt, inputs
+
+__all__ = [
+    "CORRUPTIONS",
+    "SEVERITIES",
+    "Corruption",
+    "Name",
+    "assemble_pixels",
+    "case_inputs",
+    "corrupt",
+    "inputs",
+    "suited",
+    "unfit",
+]
