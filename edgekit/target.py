@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from edgekit.energy_meter import EnergyMeter
 from edgekit.errors import InputError
 from edgekit.schema import Frozen
 from edgekit.yaml_source import read, validate
@@ -46,7 +47,7 @@ class Target(Frozen):
     threads: int = Field(default=0, ge=0, description="0: every core that the process may use")
     power_mode: str | None = Field(default=None, description="as the device names it, such as MAXN")
     connection: Annotated[Local | Ssh, Field(discriminator="kind")] = Local()
-    energy_meter: Literal["auto", "rapl", "nvml", "none"] = "auto"
+    energy_meter: EnergyMeter = "auto"
     channels_multiple_of: int = Field(default=8, ge=1, description="what the vector units like")
     options: dict[str, str | int | float | bool] = Field(
         default_factory=dict, description="passed to the runtime as they are, and written into the record"

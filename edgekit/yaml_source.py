@@ -193,8 +193,10 @@ def _explain(source: Source, schema: type[BaseModel], error: ValidationError) ->
         of_items = [other for other in found if other is not item and other["loc"][:-1] == item["loc"]]
         if item["type"] == "too_short" and of_items:
             continue  # pydantic counts the valid items only; the others have errors of their own
-        key = _without_tags(source.data, item["loc"])
         kind = item["type"]
+        key = _without_tags(source.data, item["loc"])
+        if kind.startswith("union_tag") and key[:-1] in source.lines and key not in source.lines:
+            key = key[:-1]  # the tag of a union around the one that failed
         if kind == "extra_forbidden":
             allowed = _allowed_keys(schema, item["loc"][:-1])
             near = difflib.get_close_matches(str(key[-1]), allowed, n=1)
@@ -240,7 +242,7 @@ def _without_tags(data: Any, location: KeyPath) -> KeyPath:
             data = data[part]
         elif isinstance(data, dict) and part in data:
             data = data[part]
-        elif index < len(location) - 1 or (isinstance(data, dict) and part == data.get("kind")):
+        elif index < len(location) - 1 or not isinstance(data, dict) or part == data.get("kind"):
             continue  # a union's tag, between two keys or at the end
         key.append(part)
     return tuple(key)
@@ -257,13 +259,18 @@ def _allowed_keys(schema: type[BaseModel], location: KeyPath) -> list[str]:
             return found
         return part
 
+    def union(part: dict[str, Any]) -> list[dict[str, Any]]:
+        """``part`` and all that it may be, unions of unions included."""
+        part = resolve(part)
+        return [part, *(one for key in ("anyOf", "oneOf") for member in part.get(key, []) for one in union(member))]
+
     for step in location:
         node = resolve(node)
         if isinstance(step, int):
             node = node.get("items", node)
             continue
-        options = [resolve(o) for o in (node, *node.get("anyOf", []), *node.get("oneOf", []))]
-        mapping = node.get("discriminator", {}).get("mapping", {})
+        options = union(node)
+        mapping = {k: v for one in options for k, v in one.get("discriminator", {}).get("mapping", {}).items()}
         if step in mapping:
             node = {"$ref": mapping[step]}
             continue
@@ -271,8 +278,4 @@ def _allowed_keys(schema: type[BaseModel], location: KeyPath) -> list[str]:
             if step in option.get("properties", {}):
                 node = option["properties"][step]
                 break
-    node = resolve(node)
-    names: list[str] = list(node.get("properties", {}))
-    for option in (*node.get("anyOf", []), *node.get("oneOf", [])):
-        names += [n for n in resolve(option).get("properties", {}) if n not in names]
-    return names
+    return list(dict.fromkeys(name for option in union(node) for name in option.get("properties", {})))

@@ -55,7 +55,8 @@ class BetweenProcesses(TypedDict):
     spread_percent: float | None
 
 
-def _finite(samples: ArrayLike) -> NDArray[np.float64]:
+def finite(samples: ArrayLike) -> NDArray[np.float64]:
+    """``samples`` as an array ``[n]``; InputError for none, or one that is not finite."""
     values = np.asarray(samples, dtype=np.float64)
     if values.ndim != 1 or not values.size:
         raise InputError("statistics need a list of at least one sample")
@@ -64,7 +65,7 @@ def _finite(samples: ArrayLike) -> NDArray[np.float64]:
     return values
 
 
-def _log_binomial(k: int, n: int, p: float) -> float:
+def log_binomial(k: int, n: int, p: float) -> float:
     """Log of the probability of ``k`` successes among ``n``; 0 < p < 1."""
     choose = math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1)
     return choose + k * math.log(p) + (n - k) * math.log1p(-p)
@@ -82,7 +83,7 @@ def least_samples(q: float) -> int:
     _check_quantile(q)
     tail = 1.0 - EARLY_STOPPING_CONFIDENCE
     n = 2
-    while math.exp(_log_binomial(0, n, 1.0 - q)) + math.exp(_log_binomial(1, n, 1.0 - q)) > tail:
+    while math.exp(log_binomial(0, n, 1.0 - q)) + math.exp(log_binomial(1, n, 1.0 - q)) > tail:
         n += 1
     return n
 
@@ -103,7 +104,7 @@ def _ranks(n: int, q: float) -> tuple[int | None, int | None]:
     low: int | None = None
     below = 0.0
     for rank in range(1, n + 1):
-        below += math.exp(_log_binomial(rank - 1, n, q))
+        below += math.exp(log_binomial(rank - 1, n, q))
         if below <= tail:
             low = rank
         if below >= 1.0 - tail:
@@ -119,7 +120,7 @@ def quantile(samples: ArrayLike, q: float) -> Quantile:
     Raises:
         InputError: no samples, samples that are not finite, or ``q`` outside 0 to 1.
     """
-    values = np.sort(_finite(samples))
+    values = np.sort(finite(samples))
     _check_quantile(q)
     n = int(values.size)
     low, high = _ranks(n, q)
@@ -134,6 +135,24 @@ def quantile(samples: ArrayLike, q: float) -> Quantile:
     )
 
 
+def median_interval(samples: ArrayLike, independent: float) -> tuple[float, float | None, float | None]:
+    """Median of samples ``[n]`` with its 95 % interval, as of ``independent`` samples (at most n) of their kind.
+
+    The ranks of ``quantile`` for so many samples, taken as shares of the samples that there are.
+
+    Returns:
+        median, low, high; an end is none where so few samples do not bound it.
+    """
+    values = np.sort(finite(samples))
+    n = max(1, min(int(independent), int(values.size)))
+    ranks = _ranks(n, 0.5)
+    # Hazen's definition gives the order statistic itself where n is the number of samples.
+    ends = [
+        None if rank is None else float(np.quantile(values, (rank - 0.5) / n, method="hazen")) for rank in ranks
+    ]
+    return float(np.median(values)), ends[0], ends[1]
+
+
 def between_process(processes: Sequence[Sequence[float]]) -> BetweenProcesses:
     """Medians of each process's samples (seconds), and how far they lie apart.
 
@@ -142,7 +161,7 @@ def between_process(processes: Sequence[Sequence[float]]) -> BetweenProcesses:
     """
     if not processes:
         raise InputError("statistics between processes need at least one process")
-    medians = [float(np.median(_finite(one))) for one in processes]
+    medians = [float(np.median(finite(one))) for one in processes]
     if len(medians) < 2:
         return BetweenProcesses(medians_s=medians, std_s=None, spread_percent=None)
     return BetweenProcesses(
@@ -150,18 +169,6 @@ def between_process(processes: Sequence[Sequence[float]]) -> BetweenProcesses:
         std_s=float(np.std(medians, ddof=1)),
         spread_percent=float((max(medians) - min(medians)) / np.median(medians) * 100.0),
     )
-
-
-def drift(samples: ArrayLike) -> float | None:
-    """Median of the last third of samples ``[n]``, in order of time, over that of the first third.
-
-    Above 1 the run became slower, as it does when a device throttles. None with fewer than 9 samples.
-    """
-    values = _finite(samples)
-    third = values.size // 3
-    if third < 3:
-        return None
-    return float(np.median(values[-third:]) / np.median(values[:third]))
 
 
 def speedup(
@@ -186,7 +193,7 @@ def speedup(
     Raises:
         InputError: no process, or one without samples, or a median of 0.
     """
-    sides = [[_finite(one) for one in side] for side in (base, other)]
+    sides = [[finite(one) for one in side] for side in (base, other)]
     if not sides[0] or not sides[1]:
         raise InputError("a speed-up needs samples of both sides")
     centre = [float(np.median(np.concatenate(side))) for side in sides]

@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from edgekit.errors import InputError
-from edgekit.evaluate.statistics import between_process, drift, least_samples, quantile, speedup
+from edgekit.evaluate.statistics import between_process, least_samples, median_interval, quantile, speedup
 
 
 @pytest.mark.parametrize(("q", "n"), [(0.5, 11), (0.9, 64), (0.99, 662)])
@@ -87,9 +87,21 @@ def test_between_process() -> None:
         between_process([])
 
 
-def test_drift() -> None:
-    assert drift([1.0] * 10 + [5.0] * 10 + [1.5] * 10) == pytest.approx(1.5)
-    assert drift([1.0] * 8) is None
+def test_median_interval_is_that_of_quantile_and_widens_with_dependence() -> None:
+    samples = np.random.default_rng(5).gamma(2.0, size=200)
+    whole = quantile(samples, 0.5)
+    assert median_interval(samples, 200) == (whole.value, whole.low, whole.high)
+    # More than there are is no more than there are.
+    assert median_interval(samples, 500) == median_interval(samples, 200)
+    middle, low, high = median_interval(samples, 50)
+    assert low is not None
+    assert high is not None
+    assert middle == whole.value
+    # About twice as wide for a quarter of the information.
+    assert whole.high is not None
+    assert whole.low is not None
+    assert 1.4 < (high - low) / (whole.high - whole.low) < 2.8
+    assert median_interval(samples, 2.9)[1:] == (None, None)
 
 
 def test_speedup_holds_the_known_ratio() -> None:
