@@ -91,6 +91,9 @@ class Benchmark(Frozen):
     runs: int = Field(default=200, ge=10)
     processes: int = Field(default=3, ge=1)
     source: bool = Field(default=True, description="also measure the model in PyTorch, as trained and fused")
+    mlperf_single_stream: bool = Field(
+        default=False, description="also report the 90th percentile by LoadGen's early-stopping estimate"
+    )
 
 
 class Gates(Frozen):

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from edgekit.errors import DeviceError, InputError
-from edgekit.measure.meters import External, Meter, Reading
+from edgekit.measure import meters
+from edgekit.measure.meters import Absent, External, Meter, Reading
+from edgekit.measure.protocol import Energy, EnergySpan, EnergyWindow
 
 #: A window must be at least this many update periods long, so that the meter's granularity is below 5 %.
 LEAST_UPDATES = 20
@@ -43,28 +45,6 @@ class Windows:
 
     idle: Span | None
     busy: tuple[Span, ...]
-
-
-@dataclass(frozen=True)
-class Joules:
-    """Energy of one busy window.
-
-    Attributes:
-        joules_per_inference: (busy_j - idle_w * window_s) / count. It may be below 0 where the work costs less
-            than the noise of the idle power; it is not clipped.
-        idle_w: mean power of the idle window; none for an estimate.
-        busy_j: joules of the busy window, idle power included.
-        count: inferences in it.
-        window_s: its length.
-        idle_s: length of the idle window; none for an estimate.
-    """
-
-    joules_per_inference: float
-    idle_w: float | None
-    busy_j: float
-    count: int
-    window_s: float
-    idle_s: float | None
 
 
 def window_s(update_period_s: float) -> float:
@@ -115,7 +95,7 @@ def _window(meter: Meter | None, run: Callable[[], object], counted: int | None,
     return Span(utc, length, count if counted is None else counted, reading)
 
 
-def joules_of(windows: Windows, source: str) -> list[Joules]:
+def joules_of(windows: Windows, source: str) -> list[EnergyWindow]:
     """The energy of each busy window.
 
     Raises:
@@ -137,7 +117,7 @@ def joules_of(windows: Windows, source: str) -> list[Joules]:
     for span in windows.busy:
         busy_j = span.reading.joules if span.reading is not None else 0.0
         net_j = busy_j - (idle_w or 0.0) * span.seconds
-        found.append(Joules(net_j / span.count, idle_w, busy_j, span.count, span.seconds, idle_s))
+        found.append(EnergyWindow(net_j / span.count, idle_w, busy_j, span.count, span.seconds, idle_s))
     return found
 
 
@@ -157,7 +137,43 @@ def aligned(meter: External, windows: Windows) -> Windows:
     return Windows(read(windows.idle) if windows.idle else None, tuple(read(one) for one in windows.busy))
 
 
-def plain(spans: Sequence[Mapping[str, Any]]) -> Windows:
-    """Windows without readings, from their JSON form: the idle one first."""
-    made = [Span(one["start_utc_s"], one["seconds"], one["count"], None) for one in spans]
-    return Windows(made[0], tuple(made[1:]))
+def measured(asked: str | Mapping[str, Any], gpu: bool, run: Callable[[], object]) -> Energy:
+    """Joules per inference by the target's meter; a meter that is absent or fails costs no other figure.
+
+    Args:
+        asked: the target's ``energy_meter``.
+        gpu: whether the artifact runs on an NVIDIA GPU.
+        run: one inference.
+    """
+    meter = meters.find(asked, gpu=gpu)
+    if isinstance(meter, Absent):
+        return Energy(not_measured_reason=meter.reason)
+    try:
+        if isinstance(meter, External):
+            windows = windows_of(meter, run, window_s(meter.period_s))
+            spans = [*([windows.idle] if windows.idle else []), *windows.busy]
+            given = tuple(EnergySpan(one.start_utc_s, one.seconds, one.count) for one in spans)
+            return Energy(spans=given, source=meter.source, scope=meter.scope)
+        windows = windows_of(meter, run, window_s(meter.update_period_s))
+        found = tuple(joules_of(windows, meter.source))
+    except DeviceError as error:
+        return Energy(not_measured_reason=str(error))
+    return Energy(windows=found, source=meter.source, scope=meter.scope, estimated=meter.estimated)
+
+
+def read_external(asked: str | Mapping[str, Any], energy: Energy) -> Energy:
+    """``energy`` with what the file of an external meter says of its windows; of another meter as it is.
+
+    Read where edgekit runs, when the windows are over: that is where the meter's software writes it.
+    """
+    if not energy.spans or isinstance(asked, str):
+        return energy
+    meter = meters.find(asked)
+    if not isinstance(meter, External):
+        return energy
+    idle, *busy = (Span(one.start_utc_s, one.seconds, one.count, None) for one in energy.spans)
+    try:
+        found = tuple(joules_of(aligned(meter, Windows(idle, tuple(busy))), meter.source))
+    except DeviceError as error:
+        return Energy(not_measured_reason=str(error))
+    return Energy(windows=found, source=meter.source, scope=meter.scope)

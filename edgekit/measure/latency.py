@@ -9,13 +9,13 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgekit import environment
 from edgekit.errors import DeviceError
-from edgekit.measure import answers, spawn
+from edgekit.measure import answers, energy, joules, spawn
 from edgekit.measure.protocol import Request, Setting, WorkerResult
 from edgekit.record import Measurement
 from edgekit.store import PACKAGE
@@ -72,7 +72,8 @@ def run_once(job: Job, warmup: int, runs: int, timeout_s: float) -> WorkerResult
     # -P: a file of the user's working folder, such as 'json.py', must not take the place of a module.
     command = [sys.executable, "-P", "-m", "edgekit.measure.worker"]
     text = spawn.fresh_process(command, request, _environment(), timeout_s, job.artifact)
-    return answers.worker_result(text, runs, job.artifact)
+    found = answers.worker_result(text, runs, job.artifact)
+    return replace(found, energy=energy.read_external(request.target.energy_meter, found.energy))
 
 
 def _environment() -> dict[str, str]:
@@ -92,7 +93,7 @@ def measurements(job: Job, results: Sequence[WorkerResult], benchmark: Benchmark
 
     Returns:
         ``latency_s`` once a process, with all its samples; then ``load_s``, ``first_inference_s``,
-        ``peak_rss_bytes``, ``runtime_rss_bytes`` and ``energy_j``, each with one sample a process.
+        ``peak_rss_bytes``, ``runtime_rss_bytes``, each with one sample a process; ``energy_j`` with one a window.
 
     Raises:
         DeviceError: there are no results.
@@ -111,7 +112,7 @@ def measurements(job: Job, results: Sequence[WorkerResult], benchmark: Benchmark
                 conditions={**_shared(job, results[0]), "processes": len(results)},
             )
         )
-    return [*rows, _energy(job, results)]
+    return [*rows, *joules.measurements(job.artifact, [one.energy for one in results], _shared(job, results[0]))]
 
 
 _SINGLE: tuple[tuple[str, str, str, Callable[[WorkerResult], float]], ...] = (
@@ -166,29 +167,4 @@ def _latency(job: Job, index: int, one: WorkerResult, processes: int, benchmark:
             "rss_loaded_bytes": one.rss_loaded_bytes,
             "rss_peak_bytes": one.rss_peak_bytes,
         },
-    )
-
-
-def _energy(job: Job, results: Sequence[WorkerResult]) -> Measurement:
-    found = [one.energy for one in results if one.energy.joules_per_inference is not None]
-    conditions = {**_shared(job, results[0]), "processes": len(results)}
-    if not found:
-        reason = results[0].energy.not_measured_reason or "the meter gave no figure"
-        return Measurement(
-            artifact=job.artifact,
-            metric="energy_j",
-            unit="J",
-            not_measured_reason=reason,
-            method="energy counter over a busy window, idle power subtracted, per inference",
-            conditions=conditions,
-        )
-    shown = ("not_measured_reason", "source", "scope")
-    windows = [{name: value for name, value in asdict(one).items() if name not in shown} for one in found]
-    return Measurement(
-        artifact=job.artifact,
-        metric="energy_j",
-        unit="J",
-        samples=tuple(one.joules_per_inference for one in found if one.joules_per_inference is not None),
-        method="energy counter over a busy window, idle power subtracted, per inference",
-        conditions={**conditions, "source": found[0].source, "scope": found[0].scope, "windows": windows},
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from edgekit.target import Precision, Target
@@ -30,13 +30,16 @@ class Setting:
     precisions: tuple[str, ...]
     threads: int
     power_mode: str | None
-    energy_meter: Literal["auto", "rapl", "nvml", "none"]
+    energy_meter: str | dict[str, Any]
     options: dict[str, str | int | float | bool]
 
     @classmethod
     def of(cls, target: Target) -> Setting:
         """The part of ``target`` that travels."""
-        return cls(**{one.name: getattr(target, one.name) for one in fields(cls)})
+        given = {one.name: getattr(target, one.name) for one in fields(cls)}
+        if not isinstance(target.energy_meter, str):
+            given["energy_meter"] = target.energy_meter.model_dump(mode="json")
+        return cls(**given)
 
 
 @dataclass(frozen=True)
@@ -88,24 +91,61 @@ class ExecutedPrecision:
 
 
 @dataclass(frozen=True)
-class Energy:
-    """Energy of one process's busy window, or the reason why there is none.
+class EnergyWindow:
+    """Energy of one busy window.
 
-    Joules, watts and seconds. ``busy_j`` is what the counter saw, idle power included; ``joules_per_inference``
-    is what is left of it without the idle power, divided by ``count``.
+    Attributes:
+        joules_per_inference: (busy_j - idle_w * window_s) / count. It may be below 0 where the work costs less
+            than the noise of the idle power; it is not clipped.
+        idle_w: mean power of the process's idle window; none for an estimate.
+        busy_j: joules of the busy window, idle power included.
+        count: inferences in it.
+        window_s: its length.
+        idle_s: length of the idle window; none for an estimate.
+    """
+
+    __pydantic_config__ = _CHECKED
+
+    joules_per_inference: float
+    idle_w: float | None
+    busy_j: float
+    count: int
+    window_s: float
+    idle_s: float | None
+
+
+@dataclass(frozen=True)
+class EnergySpan:
+    """When a window was, for a meter that is read afterwards: seconds since 1970, seconds, inferences."""
+
+    __pydantic_config__ = _CHECKED
+
+    start_utc_s: float
+    seconds: float
+    count: int
+
+
+@dataclass(frozen=True)
+class Energy:
+    """Energy of one process's busy windows, or the reason why there is none.
+
+    Attributes:
+        not_measured_reason: why there are no windows.
+        windows: the busy ones.
+        spans: the idle window and the busy ones, for an external meter whose file is still to be read.
+        source: where the joules come from.
+        scope: what they include.
+        estimated: whether they follow from a rated power and nothing was measured.
     """
 
     __pydantic_config__ = _CHECKED
 
     not_measured_reason: str | None = None
-    joules_per_inference: float | None = None
-    idle_w: float | None = None
-    busy_j: float | None = None
-    count: int | None = None
-    window_s: float | None = None
-    idle_s: float | None = None
+    windows: tuple[EnergyWindow, ...] = ()
+    spans: tuple[EnergySpan, ...] = ()
     source: str | None = None
     scope: str | None = None
+    estimated: bool = False
 
 
 @dataclass(frozen=True)
@@ -127,7 +167,7 @@ class WorkerResult:
         clock_mhz_after: after the timed runs.
         threads: cores that the runtime was allowed.
         executed: the precision, as the runtime tells it.
-        energy: of a window of its own, after the timed runs.
+        energy: of windows of its own, after the timed runs.
     """
 
     __pydantic_config__ = _CHECKED

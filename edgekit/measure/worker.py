@@ -24,15 +24,12 @@ from numpy.typing import NDArray
 
 from edgekit import environment
 from edgekit.errors import DeviceError, EdgekitError, InputError
-from edgekit.measure import energy, meters, process
-from edgekit.measure.protocol import Energy, ExecutedPrecision, Request, Setting, WorkerResult
+from edgekit.measure import energy, process
+from edgekit.measure.protocol import ExecutedPrecision, Request, Setting, WorkerResult
 from edgekit.measure.spawn import PARENT
 
 if TYPE_CHECKING:
     from edgekit.runtimes.base import Runtime
-
-#: Seconds of the busy and of the idle window, for a meter whose update period does not ask for longer ones.
-_WINDOW_S = 2.0
 
 
 def measure(request: Request, get: Callable[[str], Runtime]) -> WorkerResult:
@@ -101,7 +98,7 @@ def measure(request: Request, get: Callable[[str], Runtime]) -> WorkerResult:
         clock_mhz_after=mhz_after,
         threads=request.target.threads or len(process.affinity()),
         executed=ExecutedPrecision(**told),
-        energy=_energy(request.target, lambda: run(next(turn))),
+        energy=energy.measured(request.target.energy_meter, _on_gpu(request.target), lambda: run(next(turn))),
     )
 
 
@@ -118,22 +115,12 @@ def _batches(path: Path) -> list[NDArray[np.float32]]:
     return [images[index : index + 1].copy() for index in range(images.shape[0])]
 
 
+def _on_gpu(target: Setting) -> bool:
+    return target.runtime == "tensorrt" or target.device.upper().startswith("CUDA")
+
+
 def _since(before: int | None, after: int | None) -> int | None:
     return None if before is None or after is None else after - before
-
-
-def _energy(target: Setting, run: Callable[[], object]) -> Energy:
-    """Joules per inference by the target's meter; a meter that is absent or fails costs no other figure."""
-    gpu = target.runtime == "tensorrt" or target.device.upper().startswith("CUDA")
-    meter = meters.find(target.energy_meter, gpu=gpu)
-    if isinstance(meter, meters.Absent):
-        return Energy(not_measured_reason=meter.reason)
-    window_s = max(_WINDOW_S, energy.LEAST_UPDATES * meter.update_period_s)
-    try:
-        found = energy.energy_of(meter, run, window_s, window_s)
-    except DeviceError as error:
-        return Energy(not_measured_reason=str(error))
-    return Energy(source=meter.source, scope=meter.scope, **dataclasses.asdict(found))
 
 
 def _die_with_parent() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from edgekit.record import Record
-from edgekit.report.categories import costs, machine, numerics, safety, task
+from edgekit.report.categories import costs, energy, machine, numerics, safety, task
 from edgekit.report.items import Item, Section
 
 __all__ = ["Item", "Section", "rows"]
@@ -19,6 +19,6 @@ def rows(record: Record) -> list[Section]:
         Section("Inference protocol", numerics.protocol(record)),
         Section("Latency reporting", costs.latency(record)),
         Section("Memory footprint", costs.memory(record)),
-        Section("Energy and power", costs.energy(record)),
+        Section("Energy and power", energy.items(record)),
         Section("Reliability and safety", safety.items(record)),
     ]

@@ -87,6 +87,8 @@ def _passes(record: Record) -> str:
 def _cells(row: overview.Row, notes: Notes) -> list[str]:
     figures = (row.executed, row.size, row.p50, row.p90, row.speedup, row.score, row.ece)
     cells = [row.runtime, *(notes.cell(shown) for shown in figures)]
+    if row.unstable:
+        cells[3] += ", unstable"  # beside the p50
     return [*cells, row.status if row.reason is None else f"{row.status} {notes.refer(row.reason)}"]
 
 

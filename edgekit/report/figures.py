@@ -100,8 +100,8 @@ def duration(seconds: float) -> str:
 
 
 def counted(count: int, what: str) -> str:
-    """``1 layer``, ``2 layers``."""
-    return f"{count} {what}" if count == 1 else f"{count} {what}s"
+    """``1 layer``, ``2 layers``, ``2 processes``."""
+    return f"{count} {what}" if count == 1 else f"{count} {what}{'es' if what.endswith('s') else 's'}"
 
 
 def megabytes(size_bytes: float) -> str:

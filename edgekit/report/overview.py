@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from edgekit.record import SOURCE, Artifact, Record
-from edgekit.report import figures, headline, results
+from edgekit.report import figures, headline, results, stability
 from edgekit.report.categories.costs import size
 from edgekit.report.escape import oneline
 from edgekit.report.figures import Shown, not_measured
@@ -27,6 +27,7 @@ class Row:
     size: Shown
     p50: Shown
     p90: Shown
+    unstable: bool
     speedup: Shown
     score: Shown
     ece: Shown
@@ -42,6 +43,7 @@ def rows(record: Record) -> list[Row]:
 def _row(record: Record, one: Artifact) -> Row:
     reference = one.name in (SOURCE, results.FUSED)
     executed = one.precision_executed
+    timed = results.latency(record, one.name)
     return Row(
         name=one.name,
         runtime=figures.runtime(one.runtime),
@@ -51,6 +53,7 @@ def _row(record: Record, one: Artifact) -> Row:
         size=size(record, one.name),
         p50=results.percentile(record, one.name, 0.5),
         p90=results.percentile(record, one.name, 0.9),
+        unstable=timed is not None and stability.of(timed).unstable,
         speedup=results.speedup(record, one.name),
         score=results.score(record, one.name, headline.of(record).metric),
         ece=results.score(record, one.name, "ece"),
@@ -77,7 +80,17 @@ def warnings(record: Record) -> list[str]:
         found.append(words(dig(record.data, "provenance", "statement") or SYNTHETIC))
     found += [words(note).removeprefix("WARNING: ") for note in dig(record.data, "notes") or ()]
     found += [oneline(warning).removeprefix("WARNING: ") for warning in record.warnings]
-    return list(dict.fromkeys([*found, *_occasions(record)]))
+    return list(dict.fromkeys([*found, *_occasions(record), *_unstable(record)]))
+
+
+def _unstable(record: Record) -> list[str]:
+    """The latencies that were not stable when they were taken, all in one warning."""
+    found = []
+    for name in results.names(record):
+        timed = results.latency(record, name)
+        if timed is not None and (seen := stability.of(timed)).unstable:
+            found.append(f"{oneline(name)} ({'; '.join(seen.causes)})")
+    return [f"the latency was unstable while it was taken: {', '.join(found)}"] if found else []
 
 
 def _occasions(record: Record) -> list[str]:

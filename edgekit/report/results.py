@@ -19,11 +19,19 @@ Samples = tuple[tuple[float, ...], ...]
 
 @dataclass(frozen=True)
 class Latency:
-    """One round of latency samples of one artifact, in seconds, one tuple a process."""
+    """One round of latency samples of one artifact, in seconds, one tuple a process.
+
+    Attributes:
+        processes: the samples.
+        method: how the last process took them.
+        conditions: under which the last process took them.
+        each: the conditions of every process.
+    """
 
     processes: Samples
     method: str
     conditions: dict[str, Any]
+    each: tuple[dict[str, Any], ...] = ()
 
     @property
     def pooled(self) -> tuple[float, ...]:
@@ -91,7 +99,12 @@ def rounds(record: Record, name: str) -> list[Latency]:
         seen.add(process)
         found[-1].append(one)
     return [
-        Latency(tuple(one.samples for one in part if one.samples), part[-1].method, part[-1].conditions)
+        Latency(
+            tuple(one.samples for one in part if one.samples),
+            part[-1].method,
+            part[-1].conditions,
+            tuple(one.conditions for one in part),
+        )
         for part in found
     ]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,8 +10,10 @@ import pytest
 
 from edgekit.errors import DeviceError
 from edgekit.measure.latency import Job, measurements, run_once
-from edgekit.measure.protocol import Energy, ExecutedPrecision, WorkerResult
+from edgekit.measure.protocol import Energy, EnergyWindow, ExecutedPrecision, WorkerResult
 from edgekit.recipe import Benchmark
+from edgekit.target import Target
+from tests.measure.conftest import target
 
 
 def result(samples: tuple[float, ...] = (0.002, 0.001), joules: float | None = None) -> WorkerResult:
@@ -31,7 +34,7 @@ def result(samples: tuple[float, ...] = (0.002, 0.001), joules: float | None = N
         executed=ExecutedPrecision(precision="fp32", how="told"),
         energy=Energy(not_measured_reason="no RAPL counters")
         if joules is None
-        else Energy(joules_per_inference=joules, idle_w=3.0, busy_j=9.0, count=4, source="RAPL", scope="1 package"),
+        else Energy(windows=(EnergyWindow(joules, 3.0, 9.0, 4, 2.0, 2.0),) * 2, source="RAPL", scope="1 package"),
     )
 
 
@@ -102,11 +105,41 @@ def test_measurements(job: Job) -> None:
 
 
 def test_energy_keeps_source_scope_window_and_idle_power(job: Job) -> None:
-    rows = measurements(job, [result(joules=1.5), result()], Benchmark())
-    row = next(row for row in rows if row.metric == "energy_j")
-    assert row.samples == (1.5,)
+    rows = measurements(job, [result(joules=1.5), result(), result(joules=2.5)], Benchmark())
+    (row,) = (row for row in rows if row.metric == "energy_j")
+    assert row.samples == (1.5, 1.5, 2.5, 2.5)
     assert row.conditions["source"] == "RAPL"
-    assert row.conditions["windows"][0]["idle_w"] == 3.0
+    assert [one["process"] for one in row.conditions["windows"]] == [0, 0, 2, 2]
+    assert row.conditions["windows"][0]["idle_w"] == row.conditions["idle_w"] == 3.0
+    assert row.conditions["processes_without"] == ["no RAPL counters"]
+
+
+def test_an_estimate_is_a_metric_of_its_own(job: Job) -> None:
+    energy = Energy(windows=(EnergyWindow(0.2, None, 1.0, 5, 0.5, None),), source="estimated", estimated=True)
+    rows = {row.metric: row for row in measurements(job, [replace(result(), energy=energy)], Benchmark())}
+    assert "estimate from the rated power" in (rows["energy_j"].not_measured_reason or "")
+    assert rows["energy_estimated_j"].samples == (0.2,)
+    assert "not measured" in rows["energy_estimated_j"].method
+
+
+def test_the_file_of_an_external_meter_is_read_here(job: Job, null_child: None, tmp_path: Path) -> None:
+    meter = {"kind": "csv", "path": str(tmp_path / "meter.csv"), "period_s": 0.001}
+    asked = target().model_dump() | {"energy_meter": meter}
+    outside = replace(job, target=Target.model_validate(asked))
+    begun = time.time()
+    # A meter that has written ahead of time: 2 W, then 3 W, from before the start to long after the end.
+    rows = "".join(f"{begun - 5 + 0.002 * i},{2 + i % 2}\n" for i in range(30_000))
+    (tmp_path / "meter.csv").write_text("time,watts\n" + rows)
+    found = run_once(outside, warmup=1, runs=2, timeout_s=60).energy
+    assert found.source == "external meter (meter.csv), power sampled every 1 ms"
+    assert len(found.windows) == 3
+    for one in found.windows:
+        # The meter sees the same power busy and idle.
+        assert one.idle_w == pytest.approx(2.5, rel=0.01)
+        assert one.joules_per_inference * one.count == pytest.approx(0.0, abs=0.05)
+    (tmp_path / "meter.csv").unlink()
+    gone = run_once(outside, warmup=1, runs=2, timeout_s=60).energy
+    assert "meter.csv: cannot be read" in (gone.not_measured_reason or "")
 
 
 def test_no_results(job: Job) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from edgekit.energy_meter import Hwmon
 from edgekit.errors import DeviceError, InputError
-from edgekit.measure import meters, process, worker
+from edgekit.measure import energy, meters, process, worker
 from edgekit.measure.latency import Job
 from edgekit.measure.protocol import Request, Setting
 from edgekit.runtimes.base import Executed
@@ -116,20 +117,31 @@ def test_inputs_with_pickled_code_are_refused(job: Job) -> None:
 
 def test_energy_of_the_worker(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
     class Steady:
-        source, scope, update_period_s = "test", "all", 1e-3
-        joules = 0.0
+        source, scope, update_period_s, estimated = "test", "all", 1e-3, False
 
-        def read_j(self) -> float:
-            self.joules += 1.0
-            return self.joules
+        def start(self) -> None: ...
 
-    monkeypatch.setattr(worker, "_WINDOW_S", 0.02)
+        def keep(self) -> None: ...
+
+        def stop(self) -> meters.Reading:
+            return meters.Reading(1.0, moved=True)
+
+    monkeypatch.setattr(energy, "LEAST_WINDOW_S", 0.02)
     monkeypatch.setattr(meters, "find", lambda kind, gpu: Steady())
     result = worker.measure(request(job), getter(Null())).energy
-    assert result.joules_per_inference is not None
+    assert len(result.windows) == 3
     assert result.source == "test"
-    assert result.busy_j == 1.0
+    assert {one.busy_j for one in result.windows} == {1.0}
     assert result.not_measured_reason is None
+
+
+def test_a_meter_with_options_travels(job: Job, tmp_path: Path) -> None:
+    asked = {"kind": "hwmon", "chip": "ina226", "label": None}
+    made = job.target.model_copy(update={"energy_meter": Hwmon.model_validate(asked)})
+    setting = Setting.of(made)
+    assert setting.energy_meter == asked
+    again = Request.from_json(replace(request(job), target=setting).to_json())
+    assert again.target.energy_meter == asked
 
 
 def test_wrong_call(capsys: pytest.CaptureFixture[str]) -> None:

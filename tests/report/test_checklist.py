@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from edgekit.measure import joules
+from edgekit.measure.protocol import Energy, EnergyWindow
 from edgekit.record import Measurement, Record
 from edgekit.report import Item, results, rows
 from edgekit.report.classes import rarest
@@ -19,7 +21,7 @@ ITEMS = {
     "Software stack": ["Runtime", "Backend", "Compiler", "Operating", "Driver"],
     "Numerical precision": ["Precision", "PTQ", "Calibration", "Granularity", "Layers"],
     "Inference protocol": ["Batch", "Warm-up", "Timed", "Synchronization", "Scope"],
-    "Latency reporting": ["p50", "p90", "p99", "Variance", "Throttling", "Loading"],
+    "Latency reporting": ["p50", "p90", "p99", "Variance", "Dependence", "Throttling", "Stability", "Loading"],
     "Memory footprint": ["Model", "Peak", "Additional"],
     "Energy and power": ["Measurement", "Idle", "Energy", "Variance"],
     "Reliability and safety": ["ECE", "NLL", "Sensitivity", "Robustness", "Robustness", "Robustness", "Failure"],
@@ -116,7 +118,7 @@ def test_the_speed_up_is_that_of_the_medians(record: Record) -> None:
     assert float(results.speedup(record, "cpu-int8").short) == pytest.approx(expected, rel=2e-3)
 
 
-def test_energy_that_was_measured_shows_source_scope_window_and_count(record: Record) -> None:
+def measured_energy(record: Record, samples: tuple[float, ...], processes: tuple[int, ...]) -> Record:
     window = {
         "joules_per_inference": 0.9,
         "idle_w": 2.0,
@@ -125,21 +127,52 @@ def test_energy_that_was_measured_shows_source_scope_window_and_count(record: Re
         "window_s": 2.0,
         "idle_s": 2.0,
     }
-    conditions = {"source": "RAPL (powercap)", "scope": "1 CPU package", "windows": [window, window]}
-    one = replaced(
-        record, "energy_j", samples=(0.9, 1.1), not_measured_reason=None, conditions=conditions, method="counter"
+    conditions = {
+        "source": "RAPL (powercap)",
+        "scope": "1 CPU package",
+        "windows": [{"process": one, **window} for one in processes],
+    }
+    return replaced(
+        record, "energy_j", samples=samples, not_measured_reason=None, conditions=conditions, method="counter"
     )
+
+
+def test_energy_that_was_measured_shows_source_scope_window_and_count(record: Record) -> None:
     title = "Energy and power"
+    one = measured_energy(record, (0.9, 1.1, 1.0, 1.0), (0, 0, 0, 0))
     method = find(one, title, "Measurement").value
     assert (
         method
-        == "counter; source RAPL (powercap); scope 1 CPU package; 2 windows, 4.00 s and 200 inferences in all"
+        == "counter; source RAPL (powercap); scope 1 CPU package; 4 windows, 8.00 s and 400 inferences in all"
     )
     assert find(one, title, "Idle").value == "yes, 2.00 W"
-    assert find(one, title, "Energy").value == "1.00 J"
-    assert find(one, title, "Variance").value == "standard deviation 0.141 J over 2 windows"
-    single = replaced(one, "energy_j", samples=(0.9,))
+    # Student's interval of four windows: 3.182 * 0.0816 / 2.
+    assert find(one, title, "Energy").value == "1.00 J (0.87 to 1.13), over 4 windows"
+    assert find(one, title, "Variance").value == "standard deviation 0.0816 J over 4 windows"
+    single = measured_energy(record, (0.9,), (0,))
+    assert find(single, title, "Energy").value == "0.900 J, of one window and so without interval"
     assert "variance needs at least two" in (find(single, title, "Variance").reason or "")
+
+
+def test_windows_of_one_process_count_once(record: Record) -> None:
+    # Two processes that differ: six windows are no six independent figures.
+    one = measured_energy(record, (1.0, 1.0, 1.0, 3.0, 3.0, 3.0), (0, 0, 0, 1, 1, 1))
+    shown = find(one, "Energy and power", "Energy").value or ""
+    assert shown.startswith("2.00 J (-10.71 to 14.71), over 2 processes")
+    assert "not told apart from the idle power" in shown
+    assert find(one, "Energy and power", "Variance").value == "standard deviation 1.41 J over 2 processes"
+
+
+def test_an_estimate_is_called_one_and_is_no_measurement(record: Record) -> None:
+    window = EnergyWindow(0.5, None, 5.0, 10, 1.0, None)
+    source = "estimated, not measured: rated power of 15 W"
+    energy = Energy(windows=(window,), source=source, scope="CPU time", estimated=True)
+    rows_ = joules.measurements("cpu-int8", [energy], {})
+    one = record.model_copy(update={"measurements": (*record.measurements, *rows_)})
+    for item in next(part for part in rows(one) if part.title == "Energy and power").items:
+        text = item.value or item.reason or ""
+        assert "0.5" not in text or "estimated 0.500 J (estimated, not measured" in text
+    assert "asks for an estimate" in str(find(one, "Energy and power", "Energy").lines)
 
 
 def test_energy_that_was_not_measured_carries_the_meters_reason(record: Record) -> None:

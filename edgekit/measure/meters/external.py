@@ -8,13 +8,15 @@ import math
 import statistics
 import time
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime, timezone
 from pathlib import Path
 
 from edgekit.errors import DeviceError
 from edgekit.measure.meters.base import Reading
 from edgekit.measure.meters.sampled import integrate
 
+#: Devices may have Python 3.10, which has no datetime.UTC.
+_UTC = timezone.utc  # noqa: UP017
 #: How many times the usual distance two rows may lie apart in a window.
 _GAP = 5.0
 
@@ -121,7 +123,7 @@ def _seconds(text: str) -> float:
         found = float(text)
     except ValueError:
         at = datetime.fromisoformat(text.strip())
-        found = (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
+        found = (at if at.tzinfo else at.replace(tzinfo=_UTC)).timestamp()
     if not math.isfinite(found):
         raise ValueError(f"'{text}'")
     return found
@@ -142,4 +144,4 @@ def _between(rows: list[tuple[float, float]], at: float) -> float:
 
 
 def _utc(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S")
+    return datetime.fromtimestamp(seconds, _UTC).strftime("%Y-%m-%d %H:%M:%S")

@@ -1,29 +1,31 @@
-"""What an inference costs: time, memory, energy."""
+"""What an inference costs: time and memory."""
 
 from __future__ import annotations
 
 import statistics as standard
 
 from edgekit.evaluate import statistics
-from edgekit.record import Measurement, Record
-from edgekit.report import figures, headline, results
-from edgekit.report.escape import oneline
+from edgekit.evaluate.dependence import autocorrelation, effective_samples
+from edgekit.evaluate.early_stopping import SINGLE_STREAM, single_stream
+from edgekit.evaluate.random_effects import RandomEffects, of_processes
+from edgekit.record import Record
+from edgekit.report import figures, headline, results, stability
 from edgekit.report.figures import Shown, not_measured, not_recorded
 from edgekit.report.items import Item, per_artifact
-from edgekit.report.plain import dig, words
-
-#: A change of the median within a run that is pointed out, as a share.
-_DRIFT = 0.05
+from edgekit.report.plain import dig
 
 
 def latency(record: Record) -> list[Item]:
     """p50, p90 and p99 where the samples allow them, variance between processes, drift."""
     names = results.names(record)
     cases = [per_artifact("p50 of a whole case", names, lambda name: _of_case(record, name))]
+    title = "MLPerf single stream (90th percentile, LoadGen's early-stopping estimate)"
+    single = [per_artifact(title, names, lambda name: _single_stream(record, name))]
     return [
         per_artifact("p50", names, lambda name: results.percentile(record, name, 0.5)),
         per_artifact("p90", names, lambda name: results.percentile(record, name, 0.9)),
         per_artifact("p99", names, lambda name: results.percentile(record, name, 0.99)),
+        *(single if dig(record.recipe, "benchmark", "mlperf_single_stream") is True else []),
         *(cases if headline.segments(record) else []),
         per_artifact(
             "Variance across runs (standard deviation of p50 between processes)",
@@ -31,10 +33,16 @@ def latency(record: Record) -> list[Item]:
             lambda name: _between(record, name),
         ),
         per_artifact(
+            "Dependence of the runs (lag-1 autocorrelation, median of the processes; effective sample size)",
+            names,
+            lambda name: _dependence(record, name),
+        ),
+        per_artifact(
             "Throttling or drift (p50 of the last third of the runs against the first, process with the largest)",
             names,
             lambda name: _drift(record, name),
         ),
+        per_artifact("Stability", names, lambda name: _stability(record, name), prose=True),
         per_artifact("Loading, and the first inference", names, lambda name: _cold(record, name)),
     ]
 
@@ -69,27 +77,74 @@ def _between(record: Record, name: str) -> Shown:
     if deviation is None or spread is None:
         return not_measured("one process was run, and variance is taken between processes")
     count = len(found["medians_s"])
-    return Shown(f"{figures.milliseconds(deviation)}; range {figures.number(spread, 2)} %, {count} processes")
+    text = f"{figures.milliseconds(deviation)}; range {figures.number(spread, 2)} %, {count} processes"
+    model = of_processes(one.processes)
+    if model is None:
+        return Shown(text)
+    centre = figures.figure(model.mean * 1e3, model.low * 1e3, model.high * 1e3, " ms")
+    return Shown(f"{text}; random effects: {_part(model)}, p50 over processes {centre.value}")
+
+
+def _part(model: RandomEffects) -> str:
+    """What of the differences the noise within the processes does not explain."""
+    if model.between_std == 0.0:
+        return "none beyond the noise within the processes"
+    return f"standard deviation {figures.milliseconds(model.between_std)} beyond the noise within them"
+
+
+def _dependence(record: Record, name: str) -> Shown:
+    one = results.latency(record, name)
+    if one is None:
+        return not_measured(results.why_not(record, name, "latency_s"))
+    found = [r for process in one.processes if (r := autocorrelation(process)) is not None]
+    if not found:
+        return not_measured("too few runs, or all equal")
+    worth = sum(effective_samples(process) for process in one.processes)
+    return Shown(f"{standard.median(found):+.2f}; {len(one.pooled)} runs are worth {worth:.0f} independent ones")
 
 
 def _drift(record: Record, name: str) -> Shown:
     one = results.latency(record, name)
     if one is None:
         return not_measured(results.why_not(record, name, "latency_s"))
-    ratios = [ratio for process in one.processes if (ratio := statistics.drift(process)) is not None]
-    if not ratios:
+    worst = stability.worst_drift(one)
+    if worst is None:
         return not_measured("too few runs to compare the first third with the last")
-    worst = max(ratios, key=lambda ratio: abs(ratio - 1))
-    seen = "drift seen" if abs(worst - 1) > _DRIFT else "none seen"
-    return Shown(f"{(worst - 1) * 100:+.1f} %, {seen}; {_clock(record, name)}")
+    ends = (worst.low, worst.high)
+    bounds = "" if None in ends else " ({} to {})".format(*(f"{(end - 1) * 100:+.1f}" for end in ends if end))
+    seen = "drift seen" if worst.seen else "none seen"
+    return Shown(f"{(worst.ratio - 1) * 100:+.1f} %{bounds}, {seen}; {_clock(record, name)}")
 
 
 def _clock(record: Record, name: str) -> str:
+    said = []
+    for key, unit, what in (("clock_mhz", "MHz", "clock"), ("temperature_c", "°C", "temperature")):
+        one = results.latency(record, name)
+        before, after = (one.conditions.get(f"{key}_{when}") if one else None for when in ("before", "after"))
+        if isinstance(before, (int, float)) and isinstance(after, (int, float)):
+            said.append(f"{what} {before:.0f} to {after:.0f} {unit}")
+        else:
+            said.append(f"{what} not readable")
+    return ", ".join(said)
+
+
+def _stability(record: Record, name: str) -> Shown:
     one = results.latency(record, name)
-    before, after = (one.conditions.get(f"clock_mhz_{when}") if one else None for when in ("before", "after"))
-    if isinstance(before, (int, float)) and isinstance(after, (int, float)):
-        return f"clock {before:.0f} to {after:.0f} MHz"
-    return "clock not readable"
+    if one is None:
+        return not_measured(results.why_not(record, name, "latency_s"))
+    return stability.of(one).shown
+
+
+def _single_stream(record: Record, name: str) -> Shown:
+    one = results.latency(record, name)
+    if one is None:
+        return not_measured(results.why_not(record, name, "latency_s"))
+    estimate = single_stream(one.pooled)
+    if estimate is None:
+        return not_measured(
+            f"it needs {statistics.least_samples(SINGLE_STREAM)} runs, {len(one.pooled)} were timed"
+        )
+    return Shown(figures.milliseconds(estimate))
 
 
 def memory(record: Record) -> list[Item]:
@@ -117,67 +172,3 @@ def size(record: Record, name: str) -> Shown:
     if one is None or one.size_bytes <= 0:
         return not_measured("there is no file of it")
     return Shown(figures.megabytes(one.size_bytes), short=figures.number(one.size_bytes / 1e6))
-
-
-def energy(record: Record) -> list[Item]:
-    """Method, idle power, joules, their variance."""
-    names = results.names(record)
-    return [
-        per_artifact("Measurement method", names, lambda name: _meter(record, name)),
-        per_artifact("Idle power subtracted", names, lambda name: _idle(record, name)),
-        per_artifact("Energy per inference", names, lambda name: _joules(record, name)),
-        per_artifact("Variance of energy", names, lambda name: _energy_variance(record, name)),
-    ]
-
-
-def _without(record: Record, name: str) -> Shown:
-    return not_measured(results.why_not(record, name, "energy_j"))
-
-
-def _meter(record: Record, name: str) -> Shown:
-    found = record.value(name, "energy_j")
-    if found is None:
-        return _without(record, name)
-    known = [f"{key} {words(found.conditions[key])}" for key in ("source", "scope") if found.conditions.get(key)]
-    seconds, count = _windows(found, "window_s"), _windows(found, "count")
-    if seconds and count:
-        known.append(
-            f"{len(count)} windows, {figures.number(sum(seconds))} s and {sum(count):.0f} inferences in all"
-        )
-    return Shown("; ".join([oneline(found.method), *known]))
-
-
-def _windows(found: Measurement, key: str) -> list[float]:
-    """``key`` of every energy window of a measurement."""
-    windows = found.conditions.get("windows")
-    rows = [row for row in windows if isinstance(row, dict)] if isinstance(windows, list) else []
-    return [value for row in rows if isinstance(value := row.get(key), (int, float))]
-
-
-def _idle(record: Record, name: str) -> Shown:
-    found = record.value(name, "energy_j")
-    if found is None:
-        return _without(record, name)
-    watts = _windows(found, "idle_w")
-    if not watts:
-        return not_recorded("the meter's measurement does not state the idle power")
-    return Shown(f"yes, {figures.number(standard.fmean(watts))} W")
-
-
-def _joules(record: Record, name: str) -> Shown:
-    samples = _samples(record, name)
-    return Shown(f"{figures.number(standard.fmean(samples))} J") if samples else _without(record, name)
-
-
-def _samples(record: Record, name: str) -> tuple[float, ...]:
-    found = record.value(name, "energy_j")
-    return found.samples or () if found is not None else ()
-
-
-def _energy_variance(record: Record, name: str) -> Shown:
-    samples = _samples(record, name)
-    if not samples:
-        return _without(record, name)
-    if len(samples) < 2:
-        return not_measured("one window was measured, and variance needs at least two")
-    return Shown(f"standard deviation {figures.number(standard.stdev(samples))} J over {len(samples)} windows")
