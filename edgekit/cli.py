@@ -120,12 +120,15 @@ def report(
 def compare(
     runs: Annotated[list[Path], typer.Argument(help="records, folders that hold one, or folders of studies")],
     out: Annotated[Path | None, typer.Option(help="Markdown file to write; printed when absent")] = None,
+    across_machines: Annotated[
+        bool, typer.Option("--across-machines", help="show latencies of different machines, marked on every row")
+    ] = False,
 ) -> None:
-    """Put the networks of several runs side by side: parameters, MACs, latency and size of their files."""
+    """Put runs side by side: networks, differences on the same test images with their tests, latency, size."""
     from edgekit.report import comparison
     from edgekit.store import write_text
 
-    text = comparison.render(comparison.read(runs))
+    text = comparison.render(comparison.read(runs), across_machines)
     if out is None:
         typer.echo(text, nl=False)
         return

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from edgekit.record import SOURCE, Gate, Record
+from edgekit.report import headline, overview
 from edgekit.report.check.finding import Finding
 from edgekit.report.plain import dig
 
@@ -34,12 +35,27 @@ def gates(record: Record) -> Iterator[Finding]:
             yield Finding("gate", where, f"lost, and the artifact is {status[gate.artifact]}")
         if stated is not None and gate.limit is not None and not _among(gate.limit, stated):
             yield Finding("gate", where, f"its limit {gate.limit:.6g} is none of the recipe's")
+        if gate.undecided and gate.passed and dig(asked, "undecided") == "fail":
+            yield Finding("gate", where, "undecided and passed; the recipe lets none pass that is undecided")
         yield from _verdict(gate, where)
         yield from _change(record, gate, where)
     judged = {gate.artifact for gate in record.gates}
     for one in record.artifacts:
         if judged and one.name != SOURCE and one.status == "accepted" and one.name not in judged:
             yield Finding("gate", f"artifacts.{one.name}", "accepted, and no gate judged it")
+        elif one.name in judged and one.status == "accepted" and not overview.untrained(record):
+            yield from _left_out(record, one.name)
+
+
+def _left_out(record: Record, name: str) -> Iterator[Finding]:
+    """Drops and rises that the recipe limits and no gate judged."""
+    own = {gate.name for gate in record.gates if gate.artifact == name}
+    other_task = "accuracy_drop" if headline.segments(record) else "dice_drop"
+    for key, limit in (dig(record.recipe, "gates") or {}).items():
+        wanted = key.removeprefix("max_")
+        judged = wanted not in (key, other_task) and wanted.rpartition("_")[2] in _SIGNS
+        if limit is not None and judged and wanted not in own:
+            yield Finding("gate", f"artifacts.{name}", f"accepted, and no gate judged its {wanted}")
 
 
 def _verdict(gate: Gate, where: str) -> Iterator[Finding]:

@@ -33,8 +33,20 @@ _KINDS = {
     "brier": _Kind(("score",), 0.0, 2.0),
     # Where it was not measured, the spacing is not known.
     "hd95": _Kind(("px", "mm", "mm or px"), 0.0, math.inf),
+    **dict.fromkeys(("ece", "adaptive_ece", "classwise_ece", "confidence_wrong"), _SHARE),
     **dict.fromkeys(
-        ("accuracy", "balanced_accuracy", "auc", "sensitivity", "specificity", "ece", "mean_dice", "dice", "iou"),
+        (
+            "accuracy",
+            "balanced_accuracy",
+            "auc",
+            "sensitivity",
+            "specificity",
+            "ppv",
+            "npv",
+            "mean_dice",
+            "dice",
+            "iou",
+        ),
         _SHARE,
     ),
 }

@@ -7,6 +7,7 @@ from pathlib import Path
 from edgekit.record import Record
 from edgekit.report.check.artifacts import artifacts, files
 from edgekit.report.check.data import data
+from edgekit.report.check.differences import differences
 from edgekit.report.check.finding import Finding
 from edgekit.report.check.gates import gates
 from edgekit.report.check.measurements import measurements
@@ -28,6 +29,7 @@ def check(record: Record, folder: Path | None = None) -> list[Finding]:
         *artifacts(record),
         *measurements(record),
         *predictions(record),
+        *differences(record),
         *protocol(record),
         *gates(record),
     ]
