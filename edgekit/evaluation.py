@@ -11,8 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekit import arrays, evaluate, record, store
+from edgekit.data.base import SplitName
 from edgekit.data.prepared import Prepared
+from edgekit.evaluate import temperature
 from edgekit.evaluate.analyses import ANALYSES
+from edgekit.evaluate.temperature import Temperature
 from edgekit.lineage import as_run
 from edgekit.progress import Update
 from edgekit.recipe import Recipe
@@ -131,6 +134,12 @@ class Evaluation:
                 result["source_all"] = asdict(evaluate.compare(before, logits))
             if trained:
                 rows = self._task.evaluate(variant.name, logits, settings.bootstrap, settings.seed, before)
+                if settings.temperature_scaling:
+                    found = self._temperature(session, size, update)
+                    result["temperature"] = asdict(found)
+                    scaled = logits / (found.value or 1.0)
+                    after = self._task.evaluate(variant.name, scaled, settings.bootstrap, settings.seed, before)
+                    rows += temperature.measurements(variant.name, found, after)
                 result["measurements"] = [row.model_dump(mode="json") for row in rows]
                 result["note"] = self._task.headline(rows)
                 result["predictions"] = self._task.predictions(logits)
@@ -148,9 +157,18 @@ class Evaluation:
 
         return self._stages.run("inputs", "inputs", {"data": self._data.key}, work).folder / "inputs.npy"
 
-    def _runs(self, session: Session, chosen: NDArray[np.int64], size: int) -> Iterable[NDArray[np.float32]]:
+    def _temperature(self, session: Session, size: int, update: Update) -> Temperature:
+        """Fitted on the whole validation split, of which no figure is reported."""
+        count = self._prepared.count("val")
+        update(0.0, "temperature, validation images")
+        logits = np.concatenate(list(self._runs(session, np.arange(count), size, "val")))
+        return temperature.fit(logits, self._prepared.labels("val"))
+
+    def _runs(
+        self, session: Session, chosen: NDArray[np.int64], size: int, split: SplitName = "test"
+    ) -> Iterable[NDArray[np.float32]]:
         for start in range(0, len(chosen), size):
-            yield session.run(self._prepared.inputs("test", chosen[start : start + size]))
+            yield session.run(self._prepared.inputs(split, chosen[start : start + size]))
 
 
 def _write(path: Path, parts: Iterable[NDArray[np.float32]], count: int, update: Update) -> NDArray[np.float32]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -31,8 +32,22 @@ def place(artifact: record.Artifact, stage: Path, folder: Path) -> record.Artifa
         shutil.rmtree(end, ignore_errors=True)
         with store.atomic(end) as temporary:
             shutil.copytree(stage, temporary, ignore=shutil.ignore_patterns("stage.json"))
+    _tell(stage / CARD, end / CARD, artifact)
     path = (end / artifact.path).relative_to(folder).as_posix()
     return artifact.model_copy(update={"path": path})
+
+
+def _tell(made: Path, card: Path, artifact: record.Artifact) -> None:
+    """``model.json`` with the fitted temperature, which evaluation found after export had written the card."""
+    if not made.exists():
+        return
+    said = json.loads(made.read_text(encoding="utf-8"))
+    found = artifact.details.get("temperature") or {}
+    if found.get("value") is not None:
+        said["temperature"] = found["value"]
+    text = json.dumps(said, indent=1) + "\n"
+    if not card.exists() or card.read_text(encoding="utf-8", errors="replace") != text:
+        store.write_text(card, text)
 
 
 def benched(artifacts: list[record.Artifact], folder: Path) -> list[record.Measurement]:

@@ -82,6 +82,11 @@ class Evaluation(Frozen):
     seed: int = Field(default=0, ge=0)
     parity_images: int = Field(default=64, ge=8, description="real images for the comparison with the source")
     robustness: Robustness | None = Field(default=None, description="errors on corrupted images; off when absent")
+    temperature_scaling: bool = Field(
+        default=False,
+        description="fit one temperature for each artifact on the validation split, write it into its model.json "
+        "and report the test split before and after; classification only",
+    )
 
 
 class Benchmark(Frozen):
@@ -165,6 +170,8 @@ class _Common(Frozen):
     @model_validator(mode="after")
     def _of_its_task(self) -> Self:
         if self.task.kind == "segmentation":
+            if self.evaluation.temperature_scaling:
+                raise ValueError("evaluation: 'temperature_scaling' is for classification; remove it")
             for name, instead in _CLASSIFICATION_GATES.items():
                 if getattr(self.gates, name) is not None:
                     raise ValueError(f"gates: '{name}' is for classification; use {instead}")

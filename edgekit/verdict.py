@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from edgekit import evaluate, record
+from edgekit.evaluate import temperature
 from edgekit.recipe import Recipe
 from edgekit.runtimes.base import Executed
 from edgekit.store import Finished
@@ -24,7 +25,10 @@ def figures(
         return [record.Measurement.model_validate(row) for row in evaluated.result["measurements"]]
     if evaluated is not None:
         reason = "the weights are random (model.untrained): only latency, memory and size mean anything"
-    return evaluate.not_measured(recipe.task.kind, variant.name, str(reason), recipe.task.classes)
+    rows = evaluate.not_measured(recipe.task.kind, variant.name, str(reason), recipe.task.classes)
+    return rows + (
+        temperature.not_measured(variant.name, str(reason)) if recipe.evaluation.temperature_scaling else []
+    )
 
 
 def gates(
@@ -130,6 +134,8 @@ def artifact(
         details["parity_whole_split"] = evaluated.result["parity_all"]
     if evaluated and "source_all" in evaluated.result:
         details["agreement_with_source"] = evaluated.result["source_all"]
+    if evaluated and "temperature" in evaluated.result:
+        details["temperature"] = evaluated.result["temperature"]
     return record.Artifact(
         name=variant.name,
         target=variant.target.name,

@@ -14,9 +14,10 @@ import pytest
 from PIL import Image
 from scipy.special import softmax
 
-from edgekit import card, recipe, runtimes, target
+from edgekit import card, outputs, recipe, runtimes, target
 from edgekit.data import preprocess
 from edgekit.recipe import Recipe
+from edgekit.record import Artifact
 from edgekit.store import Finished
 from edgekit.variant import Made, Variant
 from tests.networks import small_model
@@ -64,20 +65,49 @@ def test_the_example_classifies_as_edgekit_does(runtime: str, settings: str, tmp
     home = _carried(tmp_path, runtime, made_by)
     pixels = np.random.default_rng(0).integers(0, 255, (50, 40, 3)).astype(np.uint8)
     Image.fromarray(pixels).save(tmp_path / "image.png")
-    said = subprocess.run(
-        [sys.executable, home / "example.py", tmp_path / "image.png"],
-        capture_output=True,
-        text=True,
-        check=True,
-        cwd=tmp_path,
-    ).stdout
-    shares = {line.split()[1]: float(line.split()[0]) for line in said.splitlines()}
+    shares = _shares(home, tmp_path / "image.png")
     batch = preprocess.normalize(preprocess.apply(pixels, made_by.input)[None], made_by.input)
     carried = json.loads((home / "model.json").read_text(encoding="utf-8"))
     aim = target.load(TARGETS[runtime])
     wanted = softmax(runtimes.get(runtime).load(home / carried["file"], aim, "fp32").run(batch)[0])
     assert shares == pytest.approx(dict(zip("abcde", wanted.tolist(), strict=True)), abs=1e-4)
     assert list(shares.values()) == sorted(shares.values(), reverse=True)
+
+
+def _shares(home: Path, image: Path) -> dict[str, float]:
+    """What the example prints, by class."""
+    command = [sys.executable, str(home / "example.py"), str(image)]
+    said = subprocess.run(command, capture_output=True, text=True, check=True, cwd=image.parent).stdout
+    return {line.split()[1]: float(line.split()[0]) for line in said.splitlines()}
+
+
+def test_a_fitted_temperature_travels_with_the_artifact(tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    home = _carried(tmp_path, "onnxruntime", _recipe(tmp_path))
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (40, 40, 3)).astype(np.uint8)).save(
+        tmp_path / "i.png"
+    )
+    artifact = Artifact(
+        name="cpu-fp32",
+        target="cpu",
+        runtime="onnxruntime",
+        precision_requested="fp32",
+        precision_executed="fp32",
+        path="model.onnx",
+        sha256=outputs.files_sha256(home),
+        size_bytes=1,
+        status="accepted",
+        details={"temperature": {"value": 0.25, "images": 5, "problem": None}},
+    )
+    end = tmp_path / "artifacts" / "cpu-fp32"
+    outputs.place(artifact, home, tmp_path)
+    plain, scaled = _shares(home, tmp_path / "i.png"), _shares(end, tmp_path / "i.png")
+    wanted = softmax(4 * np.log([plain[one] for one in "abcde"]))
+    assert [scaled[one] for one in "abcde"] == pytest.approx(wanted, abs=2e-3)
+    assert outputs.files_sha256(end) == artifact.sha256
+    # Without the option the next run takes it out again.
+    outputs.place(artifact.model_copy(update={"details": {}}), home, tmp_path)
+    assert "temperature" not in json.loads((end / "model.json").read_text(encoding="utf-8"))
 
 
 def test_the_card_says_how_the_file_is_used_and_its_hashes(tmp_path: Path) -> None:

@@ -156,3 +156,17 @@ def test_recipes_of_the_repository_are_valid(path: Path, monkeypatch: pytest.Mon
     lines = str(caught.value).splitlines()
     assert all(": no such file" in line for line in lines)
     assert len(lines) == text.count(": ${EDGEKIT_")
+
+
+@pytest.mark.parametrize(
+    ("extra", "said"),
+    [
+        ("gates: {max_sensitivity_drop: 0.1}", "'max_sensitivity_drop' is for classification; use 'max_dice_drop'"),
+        ("gates: {max_balanced_accuracy_drop: 0.1}", "'max_balanced_accuracy_drop' is for classification"),
+        ("evaluation: {temperature_scaling: true}", "'temperature_scaling' is for classification"),
+    ],
+)
+def test_what_masks_do_not_know_is_refused(extra: str, said: str, tmp_path: Path) -> None:
+    text = SINGLE.replace("kind: classification", "kind: segmentation")
+    assert any(said in line for line in refusal(tmp_path, text + extra))
+    assert recipe.load(saved(tmp_path, SINGLE + extra))[0]
