@@ -99,12 +99,12 @@ def _of_artifact(record: Record, name: str, p: dict[tuple[str, str], float]) -> 
         text += " points" if points else ""
         if one.counts is not None and one.p is not None:
             images, lost, won = one.counts
-            tests = sum(metric == other for _, other in p)
+            after = p.get((name, metric), one.p)
             text += (
-                f", {lost} lost and {won} won of {images} images, McNemar p {_p(one.p)}"
-                f" ({_p(p[(name, metric)])} after Holm's correction for {tests})"
+                f", {lost} lost and {won} won of {images} images, McNemar p {_p(one.p)} "
+                f"({_p(after)} after Holm's correction for {max(1, len(p))})"
             )
-            if p[(name, metric)] >= ALPHA:
+            if after >= ALPHA:
                 text += f", which is no proof of equality: {unseen(one)}"
         parts.append(text)
     return f"{oneline(name)}: {'; '.join(parts)}" if parts else ""
@@ -121,8 +121,8 @@ def _of_classes(record: Record) -> list[str]:
     if not sure:
         return [f"{about}: no change is beyond chance; what could have been seen stands beside the rarest classes"]
     named = "; ".join(
-        f"{oneline(one.artifact)} {oneline(one.metric.removeprefix(_SENSITIVITY))} {_signed(one.value, True)} points "
-        f"(p {_p(p[(one.artifact, one.metric)])})"
+        f"{oneline(one.artifact)} {oneline(one.metric.removeprefix(_SENSITIVITY))} "
+        f"{_signed(one.value, True)} points (p {_p(p[(one.artifact, one.metric)])})"
         for one in sorted(sure, key=lambda one: one.value)
     )
     return [f"{about}: {named}"]

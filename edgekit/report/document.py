@@ -141,7 +141,7 @@ def _classes(record: Record, metric: str) -> FigureTable:
     ]
     measured = any(figure.value for _, figures in shown for figure in figures)
     cells = [(name, [notes.cell(figure) for figure in figures]) for name, figures in shown]
-    return FigureTable([metric, *names], cells if measured else [], notes.rows())
+    return FigureTable([headline.WORDS.get(metric, metric), *names], cells if measured else [], notes.rows())
 
 
 def _analyses(record: Record) -> list[tuple[str, FigureTable, list[str]]]:

@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from edgekit.record import Record
 from edgekit.report.plain import dig
 
+#: Figures of a class whose metric is no word.
+WORDS = {"ppv": "positive predictive value", "npv": "negative predictive value"}
+
 
 @dataclass(frozen=True)
 class Headline:
@@ -41,7 +44,7 @@ CLASSIFICATION = Headline(
     heading="accuracy",
     narrow="accu-\nracy",
     steps={"accuracy": "accuracy", "balanced accuracy": "balanced_accuracy", "ECE": "ece", "NLL": "nll"},
-    per_class=("sensitivity", "specificity"),
+    per_class=("sensitivity", "specificity", "ppv", "npv"),
     rare="sensitivity",
     study={"accuracy": "accuracy", "balanced_accuracy": "balanced accuracy", "ece": "ECE"},
     pictured="balanced_accuracy",

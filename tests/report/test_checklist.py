@@ -14,6 +14,8 @@ from edgekit.report.classes import rarest
 if TYPE_CHECKING:
     from tests.report.conftest import Maker
 
+#: What stands beside the paper's own figures of calibration.
+BESIDE = ("Adaptive", "Classwise", "Brier", "Confidence", "Temperature", "Change")
 #: The paper's categories and items, each by the word that our item begins with.
 ITEMS = {
     "Task": ["Clinical", "Modality", "Input", "Preprocessing", "Dataset", "Class"],
@@ -24,7 +26,16 @@ ITEMS = {
     "Latency reporting": ["p50", "p90", "p99", "Variance", "Dependence", "Throttling", "Stability", "Loading"],
     "Memory footprint": ["Model", "Peak", "Additional"],
     "Energy and power": ["Measurement", "Idle", "Energy", "Variance"],
-    "Reliability and safety": ["ECE", "NLL", "Sensitivity", "Robustness", "Robustness", "Robustness", "Failure"],
+    "Reliability and safety": [
+        "ECE",
+        "NLL",
+        *BESIDE,
+        "Sensitivity",
+        "Robustness",
+        "Robustness",
+        "Robustness",
+        "Failure",
+    ],
 }
 
 

@@ -2,24 +2,38 @@
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
 
 from edgekit.record import SOURCE, Predictions, Record
-from edgekit.report import classes, figures, headline, results, robustness
+from edgekit.report import changes, classes, figures, headline, results, robustness
 from edgekit.report.escape import oneline
 from edgekit.report.figures import Shown, not_measured
 from edgekit.report.items import Item, item, per_artifact
 
 #: A fall of a case's Dice that is counted.
 _NOTICED = 0.05
+#: Metric -> heading, of the figures of calibration beside ECE and NLL.
+_CALIBRATION = {
+    "adaptive_ece": "Adaptive ECE (15 bins of equally many images)",
+    "classwise_ece": "Classwise ECE",
+    "brier": "Brier score (0 to 2)",
+    "confidence_wrong": "Confidence on wrong predictions",
+}
 
 
 def items(record: Record) -> list[Item]:
-    """ECE, NLL, rare classes, robustness, changed predictions."""
+    """Calibration, the change from the source, rare classes, robustness, changed predictions."""
     names = results.names(record)
     return [
         per_artifact("ECE (15 bins) after optimization", names, lambda name: results.score(record, name, "ece")),
         per_artifact("NLL after optimization", names, lambda name: results.score(record, name, "nll")),
+        *(
+            per_artifact(heading, names, functools.partial(results.score, record, metric=metric))
+            for metric, heading in _CALIBRATION.items()
+        ),
+        item("Temperature scaling", _temperature(record)),
+        item("Change from the source", changes.shown(record, compared(record), _why_unpaired(record))),
         item(f"{headline.of(record).rare.capitalize()} of the rarest classes", rare_classes(record)),
         item("Robustness to noise", robustness.line(record, compared(record), robustness.NOISE)),
         item("Robustness to resolution shift", robustness.line(record, compared(record), robustness.RESOLUTION)),
@@ -53,10 +67,51 @@ def rare_classes(record: Record) -> Shown:
             lines.append(f"{oneline(one.name)} ({_positives(record, one)}): {oneline(before.text)}")
             continue
         arrow = "; ".join(f"{oneline(name)} {oneline(shown.text)}" for name, shown in after) or "no artifact ran"
-        lines.append(f"{oneline(one.name)} ({_positives(record, one)}): source {oneline(before.text)} → {arrow}")
+        blind = _unseen(record, metric)
+        lines.append(
+            f"{oneline(one.name)} ({_positives(record, one)}): source {oneline(before.text)} → {arrow}{blind}"
+        )
     if measured:
         return Shown("\n".join(lines))
     return not_measured(results.why_not(record, SOURCE, f"{headline.of(record).rare}/{rare[0].name}"))
+
+
+def _unseen(record: Record, metric: str) -> str:
+    """What the images of a class could not have shown, of the compared artifact that they tell least of."""
+    found = [one for name in compared(record) if (one := changes.change(record, name, metric)) and one.counts]
+    if not found:
+        return ""
+    return f"; {changes.unseen(max(found, key=lambda one: 2.0 if one.smallest is None else one.smallest))}"
+
+
+def _temperature(record: Record) -> Shown:
+    """What one temperature does to the calibration of each compared artifact."""
+    lines = []
+    for name in compared(record):
+        found = record.value(name, "temperature")
+        if found is None or not found.samples:
+            continue
+        moves = [
+            f"{heading} {results.score(record, name, metric).text} → "
+            f"{results.score(record, name, f'{metric}_scaled').text}"
+            for metric, heading in (("ece", "ECE"), ("nll", "NLL"), ("brier", "Brier score"))
+        ]
+        lines.append(
+            f"{oneline(name)}: {figures.number(found.samples[-1])}, fitted on {found.conditions.get('images')} "
+            f"validation images and written into its model.json; on the test split {', '.join(moves)}"
+        )
+    if lines:
+        return Shown("\n".join(lines))
+    rows = [row for row in record.measurements if row.metric == "temperature" and row.not_measured_reason]
+    if rows:
+        return not_measured(str(rows[-1].not_measured_reason))
+    return not_measured("the recipe does not ask for it ('evaluation.temperature_scaling')")
+
+
+def _why_unpaired(record: Record) -> str:
+    if record.value(SOURCE, headline.of(record).metric) is None:
+        return results.why_not(record, SOURCE, headline.of(record).metric)
+    return "the record holds no figures that were paired with the source's"
 
 
 def _positives(record: Record, one: classes.ClassCount) -> str:
