@@ -33,6 +33,7 @@ def write(folder: Path, variant: Variant, exported: Exported, recipe: Recipe) ->
         "target": variant.target.name,
         "runtime": variant.target.runtime,
         "precision": variant.precision,
+        "options": {**variant.target.options, **variant.options},
         "file": exported.path.name,
         "inputs": [spec.model_dump(mode="json") for spec in exported.inputs],
         "outputs": [spec.model_dump(mode="json") for spec in exported.outputs],
@@ -58,7 +59,7 @@ def _example(variant: Variant, recipe: Recipe) -> str:
     return environment.from_string(_TEMPLATE.read_text(encoding="utf-8")).render(
         runtime=variant.target.runtime,
         package=_PACKAGES[variant.target.runtime],
-        hint=_HINTS.get(variant.precision, "f32"),
+        hint=variant.options.get("INFERENCE_PRECISION_HINT", _HINTS.get(variant.precision, "f32")),
         per_image=recipe.input.normalization == "per_image",
         dense=recipe.task.kind == "segmentation",
     )

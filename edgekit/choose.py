@@ -53,7 +53,7 @@ def _advise(one: Artifact, best: Artifact | None, times: dict[str, list[list[flo
         if _precise_first(one) < _precise_first(best):
             text = f"not recommended: as fast as {best.name} within the noise"
     elif ratio < 1:
-        text = f"not recommended: {1 / ratio:.2f} times slower than {best.name}"
+        text = f"not recommended: {1 / ratio:.2f} ({1 / high:.2f} to {1 / low:.2f}) times slower than {best.name}"
     else:
         text = f"not recommended: {best.name} is as fast within the noise"
     return one.model_copy(update={"advice": text})

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from edgekit import record, report, store
 from edgekit.errors import DeviceError, GateError, InputError
+from edgekit.runtimes.base import Exported
 
 #: In an artifact's folder, what edgekit put there beside the artifact itself.
 CARD, EXAMPLE = "model.json", "example.py"
@@ -18,6 +19,15 @@ def files_sha256(folder: Path) -> str:
     files = sorted(path for path in folder.iterdir() if path.name not in (CARD, EXAMPLE, "stage.json"))
     hashes = [store.file_sha256(path) for path in files]
     return hashes[0] if len(hashes) == 1 else store.digest(hashes)
+
+
+def copy(stage: store.Finished, folder: Path) -> Exported:
+    """Copy the artifact of an export stage, without what edgekit put beside it, into ``folder``."""
+    beside = shutil.ignore_patterns("stage.json", CARD, EXAMPLE)
+    shutil.copytree(stage.folder, folder, ignore=beside, dirs_exist_ok=True)
+    found = stage.result
+    inputs, specs = (tuple(record.TensorSpec(**one) for one in found[key]) for key in ("inputs", "outputs"))
+    return Exported(folder / found["file"], inputs, specs, found["details"])
 
 
 def place(artifact: record.Artifact, stage: Path, folder: Path) -> record.Artifact:
@@ -86,8 +96,13 @@ def publish(made: record.Record, folder: Path) -> None:
 
 
 def exit_code(made: record.Record) -> int:
-    """5 when a device or process failed, 3 when a gate or a runtime refused an artifact, else 0."""
-    statuses = {artifact.status for artifact in made.artifacts}
-    if "failed" in statuses:
+    """5 when a device or process failed, 3 when a gate or a runtime refused what the recipe asks for, else 0.
+
+    Candidates beside it do not count; one of the same target and precision that passed makes up for it.
+    """
+    passed = {(one.target, one.precision_requested) for one in made.artifacts if one.status == "accepted"}
+    asked = [one for one in made.artifacts if not one.alternative]
+    if any(one.status == "failed" for one in asked):
         return DeviceError.exit_code
-    return GateError.exit_code if statuses & {"rejected", "not exported"} else 0
+    lost = [one for one in asked if one.status in ("rejected", "not exported")]
+    return GateError.exit_code if any((one.target, one.precision_requested) not in passed for one in lost) else 0

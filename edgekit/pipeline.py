@@ -15,11 +15,12 @@ import edgekit
 from edgekit import card, outputs, record, runtimes, store, verdict
 from edgekit import recipe as recipes
 from edgekit.analysis import Analyses
+from edgekit.candidates import variants
 from edgekit.choose import recommend
 from edgekit.data.prepared import Prepared, prepare
 from edgekit.errors import DeviceError, InputError, MissingError, UnsupportedError
 from edgekit.evaluation import Evaluation
-from edgekit.lineage import MODEL_CODE, Lineage, Modelling
+from edgekit.lineage import MODEL_CODE, Modelling
 from edgekit.measure import machine
 from edgekit.measure.bench import Bench
 from edgekit.measure.latency import Job
@@ -28,7 +29,7 @@ from edgekit.recipe import Recipe
 from edgekit.stages import Stages
 from edgekit.store import Finished, Store
 from edgekit.target import Target
-from edgekit.variant import FUSED, PYTORCH, QUANTIZED, Variant
+from edgekit.variant import FUSED, QUANTIZED, Variant
 from edgekit.yaml_source import contract
 
 
@@ -135,7 +136,8 @@ class Run:
                 step = evaluation.step(name, made)
                 if name == line.trained_int8:
                     references[QUANTIZED] = step
-        return self._judge(self._variants(line), references, evaluation, analyses, data)
+        wanted = variants(line, self.targets, self.recipe)
+        return self._judge(wanted, references, evaluation, analyses, data, prepared)
 
     def _data(self) -> Finished:
         config, spec, dense = self.recipe.data, self.recipe.input, self.recipe.task.kind == "segmentation"
@@ -160,26 +162,8 @@ class Run:
         self.warnings += done.result["summary"]["notes"]
         return done
 
-    def _variants(self, line: Lineage) -> list[Variant]:
-        names = line.histories
-        trained = names["source"], names["final"]
-        variants = [Variant(record.SOURCE, line.source, PYTORCH, "fp32", trained[0])]
-        if line.final.stage.key != line.source.stage.key:
-            same = "" if line.lossy else record.SOURCE
-            variants.append(Variant(FUSED, line.final, PYTORCH, "fp32", trained[1], same))
-        of_float = FUSED if line.lossy else record.SOURCE
-        of_int8 = QUANTIZED if line.trained_int8 else of_float
-        for target in self.targets.values():
-            for precision in target.precisions:
-                name = f"{target.name}-{precision}"
-                if precision != "int8":
-                    variants.append(Variant(name, line.final, target, precision, trained[1], of_float))
-                elif line.quantized is not None:
-                    made = line.quantized
-                    variants.append(Variant(name, made, target, precision, names["quantized"], of_int8))
-        return variants
-
-    def _export(self, variant: Variant) -> Finished:
+    def _export(self, variant: Variant, prepared: Prepared, copied: Finished | None) -> Finished:
+        """The stage that holds the artifact; ``copied`` is that of the variant whose file it is, if any."""
         key = {
             "model": variant.made.stage.key,
             "target": variant.target.model_dump(mode="json"),
@@ -187,12 +171,17 @@ class Run:
             "input": self.recipe.input.model_dump(mode="json"),
             "task": self.recipe.task.model_dump(mode="json"),
             "code": store.code_sha256("runtimes", "quantization", "card.py", *MODEL_CODE),
-            "versions": store.versions("torch", "timm", *variant.runtime.packages),
+            "versions": store.versions("torch", "timm", *variant.packages),
+            "options": variant.options,
+            "calibrated": variant.own.key if variant.own else None,
+            "copied": copied.key if copied else None,
         }
 
         def work(folder: Path, update: Update) -> dict[str, Any]:
+            if copied is not None and copied.result.get("refused"):
+                return {**copied.result}
             try:
-                made = variant.runtime.export(variant.made.model, variant.target, variant.precision, folder)
+                made = variant.export(prepared, folder) if copied is None else outputs.copy(copied, folder)
             except UnsupportedError as error:
                 # The other targets do not suffer from it: the record says what this one cannot take.
                 return _REFUSED | {"refused": str(error), "note": str(error)}
@@ -213,29 +202,33 @@ class Run:
 
     def _judge(
         self,
-        variants: list[Variant],
+        wanted: list[Variant],
         references: dict[str, Finished],
         evaluation: Evaluation,
         analyses: Analyses,
         data: Finished,
+        prepared: Prepared,
     ) -> Judged:
         """Export, evaluate and judge; ``references`` gains the stages that hold logits, by name."""
         inputs = evaluation.inputs()
+        done: dict[str, Finished] = {}
         jobs: list[tuple[Job, str]] = []
         artifacts: list[record.Artifact] = []
         places: dict[str, Path] = {}
         measurements: list[record.Measurement] = []
         gates: list[record.Gate] = []
         predictions: list[record.Predictions] = []
-        for variant in variants:
-            exported = self._export(variant)
+        for variant in wanted:
+            exported = done[variant.name] = self._export(variant, prepared, done.get(variant.copies))
             refused = exported.result.get("refused")
             path = exported.folder / exported.result["file"]
-            target = self._with_module(variant.target)
+            target = self._with_module(variant.run_on)
             cannot_run = refused or variant.runtime.cannot_run(variant.target)
+            lacks = None if cannot_run else variant.runtime.lacks(variant.target, variant.precision)
+            cannot_run = cannot_run or lacks
             evaluated: Finished | None = None
             failure: str | None = None
-            if not refused and variant.runtime.cannot_check(variant.target) is None:
+            if not (refused or lacks) and variant.runtime.cannot_check(variant.target) is None:
                 try:
                     evaluated = evaluation.artifact(variant, exported, path, target, references)
                 except UnsupportedError as error:
@@ -262,8 +255,8 @@ class Run:
             if evaluated is not None and evaluated.result.get("predictions"):
                 predictions.append(record.Predictions(artifact=variant.name, **evaluated.result["predictions"]))
             if evaluated is not None and cannot_run is None:
-                wanted = variant.name not in (record.SOURCE, FUSED) or self.recipe.benchmark.source
-                if wanted:
+                timed = variant.name not in (record.SOURCE, FUSED) or self.recipe.benchmark.source
+                if timed:
                     job = Job(variant.name, target.runtime, path, target, variant.precision, inputs)
                     jobs.append((job, exported.key))
                 else:

@@ -78,7 +78,9 @@ def rebench(folder: Path, name: str, module: str | None, reporter: Reporter) -> 
                 continue
             path = store.inside(folder, one.path, f"record.json: {one.name}")
             _verify(path, one)
-            used = target if not of_source else PYTORCH
+            used = target.model_copy(update={"options": {**target.options, **one.options}})
+            if of_source:
+                used = PYTORCH
             if of_source and module is not None:
                 used = used.model_copy(update={"options": {"module": module}})
             precision = next((p for p in used.precisions if p == one.precision_requested), None)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -163,6 +163,12 @@ class _Common(Frozen):
     data: AnyData
     input: Preprocessing
     targets: tuple[str, ...] = Field(min_length=1)
+    precision: target.Precision | None = Field(
+        default=None, description="export this one only; when absent, all that a target allows, the fastest wins"
+    )
+    own_quantizers: bool = Field(
+        default=True, description="try the runtimes' own INT8 tools as well, where a 'quantize' pass calibrates"
+    )
     evaluation: Evaluation = Evaluation()
     benchmark: Benchmark = Benchmark()
     gates: Gates = Gates()
@@ -417,6 +423,9 @@ def load(path: Path) -> tuple[list[Recipe], dict[str, target.Target]]:
                     + (f", did you mean '{near[0]}'?" if near else "")
                     + f" (its targets: {', '.join(recipe.targets)})"
                 )
+    pinned = recipes[0].precision if recipes else None
+    if pinned is not None and not problems:
+        problems += _pinned(source, pinned, recipes, targets)
     for file in recipes[0].data.files() if recipes else ():
         if not store.present(file):
             problems.append(
@@ -426,6 +435,24 @@ def load(path: Path) -> tuple[list[Recipe], dict[str, target.Target]]:
     if problems:
         raise InputError("\n".join(problems))
     return recipes, targets
+
+
+def _pinned(
+    source: yaml_source.Source,
+    pinned: target.Precision,
+    recipes: Sequence[Recipe],
+    targets: Mapping[str, target.Target],
+) -> list[str]:
+    """What is wrong with a recipe's ``precision``, where it has one."""
+    at = source.where(("precision",))
+    problems = [
+        f"{at}: the target '{name}' does not allow {pinned}; it allows {', '.join(one.precisions)}"
+        for name, one in targets.items()
+        if pinned not in one.precisions
+    ]
+    if pinned == "int8" and not all(any(step.quantizes for step in one.passes) for one in recipes):
+        problems.append(f"{at}: int8 needs a 'quantize' or 'qat' pass; add one")
+    return problems
 
 
 def _models(recipe: Candidate) -> list[tuple[tuple[str, ...], ModelConfig]]:

@@ -63,7 +63,11 @@ class Artifact(_Part):
     status: Status
     reason: str | None = Field(default=None, description="why it is not 'accepted'")
     recommended: bool = False
+    alternative: bool = Field(
+        default=False, description="a candidate that the recipe did not ask for: its loss is no failure of the run"
+    )
     advice: str | None = Field(default=None, description="why it is, or is not, the one to use on its target")
+    options: dict[str, str] = Field(default_factory=dict, description="of the runtime, beside its target's own")
     inputs: tuple[TensorSpec, ...] = ()
     outputs: tuple[TensorSpec, ...] = ()
     preprocessing: dict[str, Any] = Field(default_factory=dict)

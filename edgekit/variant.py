@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgekit import runtimes
-from edgekit.runtimes.base import Runtime
+from edgekit.runtimes import own_int8
+from edgekit.runtimes.base import Exported, Runtime
 from edgekit.store import Finished
 from edgekit.target import Precision, Target
 
 if TYPE_CHECKING:
+    from edgekit.data.prepared import Prepared
     from edgekit.model import Model
 
 #: PyTorch, in which the source is run and measured.
@@ -44,6 +47,20 @@ class Made:
 
 
 @dataclass(frozen=True)
+class Calibrated:
+    """The training images that a runtime's own quantizer is given: those of the recipe's 'quantize' pass.
+
+    Attributes:
+        key: of the stage of that pass.
+        images, seed: how many were drawn, and with which seed.
+    """
+
+    key: str
+    images: int
+    seed: int
+
+
+@dataclass(frozen=True)
 class Variant:
     """One artifact to be: a model for a target in a precision.
 
@@ -54,6 +71,10 @@ class Variant:
         stages: the names of the stages that made the model.
         reference: what its logits are compared with: the source, the last float model where passes changed the
             predictions, or the fake-quantized model after QAT; empty for what is a reference of its own.
+        copies: the variant whose file it is, run otherwise; empty where it has a file of its own.
+        options: of the runtime, beside the target's own.
+        alternative: a candidate that nothing in the recipe asks for; that it loses, or fails, is no failure.
+        own: for the runtime's own quantizer; none where edgekit's program is exported.
     """
 
     name: str
@@ -62,8 +83,35 @@ class Variant:
     precision: Precision
     stages: tuple[str, ...]
     reference: str = ""
+    copies: str = ""
+    options: dict[str, str] = field(default_factory=dict)
+    alternative: bool = False
+    own: Calibrated | None = None
 
     @property
     def runtime(self) -> Runtime:
         """What exports and runs it."""
         return runtimes.get(self.target.runtime)
+
+    @property
+    def run_on(self) -> Target:
+        """The target with the options that the artifact is run with."""
+        return self.target.model_copy(update={"options": {**self.target.options, **self.options}})
+
+    @property
+    def packages(self) -> tuple[str, ...]:
+        """Distributions whose versions determine the file."""
+        tool = own_int8.get(self.runtime.name) if self.own else None
+        return tool.packages if tool else self.runtime.packages
+
+    def export(self, data: Prepared, folder: Path) -> Exported:
+        """Write the artifact into ``folder``.
+
+        Raises:
+            UnsupportedError: the runtime, or its quantizer, cannot take the network.
+        """
+        tool = own_int8.get(self.runtime.name) if self.own else None
+        if tool is None or self.own is None:
+            return self.runtime.export(self.made.model, self.target, self.precision, folder)
+        chosen = data.drawn("train", self.own.images, self.own.seed)
+        return tool.export(self.made.model, data.inputs("train", chosen), self.target, folder)

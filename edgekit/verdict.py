@@ -147,6 +147,8 @@ def artifact(
         size_bytes=exported.result["size_bytes"],
         status=status,
         reason=reason,
+        alternative=variant.alternative,
+        options=variant.options,
         inputs=tuple(record.TensorSpec(**spec) for spec in exported.result["inputs"]),
         outputs=tuple(record.TensorSpec(**spec) for spec in exported.result["outputs"]),
         preprocessing=recipe.input.model_dump(mode="json"),

@@ -124,6 +124,11 @@ class Prepared:
         """Up to ``wanted`` indices, evenly over the split."""
         return arrays.spread(self.count(split), wanted)
 
+    def drawn(self, split: SplitName, wanted: int, seed: int) -> NDArray[np.int64]:
+        """Up to ``wanted`` indices drawn uniformly without replacement, in ascending order."""
+        count = self.count(split)
+        return np.sort(np.random.default_rng(seed).choice(count, min(wanted, count), replace=False))
+
     def ids(self, split: SplitName) -> tuple[str, ...]:
         """What each image is called in its source; a window by its case and number."""
         return tuple(json.loads((self.folder / f"{split}_ids.json").read_text(encoding="utf-8")))

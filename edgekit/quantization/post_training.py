@@ -130,6 +130,4 @@ def draw(count: int, seed: int, context: Context) -> torch.Tensor:
     """Up to ``count`` training inputs ``float32[n, C, *spatial]``, drawn uniformly."""
     import torch
 
-    available = context.data.count("train")
-    drawn = np.random.default_rng(seed).choice(available, min(count, available), replace=False)
-    return torch.from_numpy(context.data.inputs("train", np.sort(drawn)))
+    return torch.from_numpy(context.data.inputs("train", context.data.drawn("train", count, seed)))

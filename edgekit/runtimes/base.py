@@ -99,6 +99,8 @@ class Runtime(Protocol):
     name: str
     #: Distributions whose versions the record keeps, the one that runs the artifact first.
     packages: tuple[str, ...]
+    #: Precisions that are a setting at loading; their file is that of fp32.
+    set_at_load: tuple[Precision, ...] = ()
 
     def cannot_export(self, target: Target) -> str | None:
         """Why this machine cannot export for ``target``, with the remedy; none when it can."""
@@ -107,6 +109,14 @@ class Runtime(Protocol):
     def cannot_run(self, target: Setting) -> str | None:
         """Why this machine cannot run artifacts of ``target``, with the remedy; none when it can."""
         ...
+
+    def lacks(self, target: Target, precision: Precision) -> str | None:
+        """Why this machine, which runs the target, cannot run it in ``precision``; none when it can."""
+        return None
+
+    def rest_in_bf16(self, target: Target) -> dict[str, str]:
+        """The options that run in BF16 what an INT8 file leaves in float; empty where that cannot be had."""
+        return {}
 
     def export(self, model: Model, target: Target, precision: Precision, folder: Path) -> Exported:
         """Write ``model`` into ``folder`` for batch 1 of its input size."""

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 #: OpenVINO computes any activation inside the convolution before it, so nothing is quantized in between;
 #: it takes a float output from an INT8 layer, and folds the weights itself.
 STYLE = Style("openvino", fold_weights=False, every_output=False)
+_KEY = "INFERENCE_PRECISION_HINT"
 _HINT = {"fp32": "f32", "bf16": "bf16", "fp16": "f16", "int8": "f32"}
 _NAMES = {"f32": "fp32", "bf16": "bf16", "f16": "fp16", "i8": "int8", "u8": "int8"}
 _LAYERS = ("Convolution", "FullyConnected", "MatMul", "GroupConvolution", "Deconvolution")
@@ -37,6 +38,7 @@ class OpenVINO(Runtime):
 
     name = "openvino"
     packages: tuple[str, ...] = ("openvino",)
+    set_at_load: tuple[Precision, ...] = ("bf16", "fp16")
 
     def cannot_export(self, target: Target) -> str | None:
         """See ``Runtime``."""
@@ -55,6 +57,21 @@ class OpenVINO(Runtime):
             return None
         return f"OpenVINO finds no device '{target.device}' here (it finds {', '.join(found)}); install its driver"
 
+    def lacks(self, target: Target, precision: Precision) -> str | None:
+        """See ``Runtime``. Where the processor has no BF16, OpenVINO would run float32 and not say so."""
+        if precision != "bf16":
+            return None
+        import openvino
+
+        known = openvino.Core().get_property(target.device, "OPTIMIZATION_CAPABILITIES")
+        return None if "BF16" in known else f"OpenVINO's device '{target.device}' computes no BF16 on this machine"
+
+    def rest_in_bf16(self, target: Target) -> dict[str, str]:
+        """See ``Runtime``."""
+        if "bf16" not in target.precisions or _KEY in target.options or self.lacks(target, "bf16"):
+            return {}
+        return {_KEY: _HINT["bf16"]}
+
     def export(self, model: Model, target: Target, precision: Precision, folder: Path) -> Exported:
         """Write ``model.xml`` and ``model.bin``; weights stay in float32 or INT8."""
         no_telemetry()
@@ -67,7 +84,7 @@ class OpenVINO(Runtime):
             try:
                 converted = openvino.convert_model(_as_taken(made))
             except RuntimeError as error:
-                raise UnsupportedError(f"OpenVINO cannot take the network: {_first_line(error)}") from error
+                raise UnsupportedError(f"OpenVINO cannot take the network: {support.first_line(error)}") from error
         converted.inputs[0].get_tensor().set_names({support.INPUT})
         converted.outputs[0].get_tensor().set_names({support.OUTPUT})
         converted.reshape({0: [1, *model.input_size]})
@@ -119,12 +136,6 @@ def _attention(
     return scores.softmax(-1) @ value
 
 
-def _first_line(error: Exception) -> str:
-    """What OpenVINO says after the place in its own source."""
-    lines = [line for line in str(error).splitlines() if line.strip() and ".cpp:" not in line]
-    return lines[0] if lines else type(error).__name__
-
-
 def _is_weight(value: Any) -> bool:
     """Whether a value in the runtime model is the weight of a linear layer, which has two axes."""
     constant = value.get_node().get_rt_info()["layerType"].astype(str) == "Const"
@@ -150,7 +161,7 @@ class _Session:
         # The precision is always said: left alone, OpenVINO runs BF16 where the CPU can.
         settings: dict[str, Any] = {
             "PERFORMANCE_HINT": "LATENCY",
-            "INFERENCE_PRECISION_HINT": _HINT[precision],
+            _KEY: _HINT[precision],
             "INFERENCE_NUM_THREADS": support.threads(target.threads),
             "NUM_STREAMS": 1,
             **target.options,

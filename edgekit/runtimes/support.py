@@ -29,6 +29,12 @@ def missing(modules: dict[str, str], extra: str) -> str | None:
     return f"not installed: {', '.join(absent)}; pip install 'edgekit[{extra}]'"
 
 
+def first_line(error: Exception) -> str:
+    """What a library says went wrong, after the places in its own C++ source that it may name first."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip() and ".cpp:" not in line]
+    return lines[0] if lines else type(error).__name__
+
+
 def threads(asked: int) -> int:
     """The thread count to use: ``asked``, or every core that this process may run on."""
     if asked:
