@@ -13,7 +13,7 @@ _PRECISION = ("fp32", "fp16", "bf16", "int8")
 
 def recommend(artifacts: Sequence[Artifact], measurements: Sequence[Measurement]) -> list[Artifact]:
     """Mark the artifact to use on each target, and say of each why it is or is not the one."""
-    times = {one.name: _newest(one.name, measurements) for one in artifacts}
+    times = {one.name: latencies(one.name, measurements) for one in artifacts}
     chosen: dict[str, Artifact] = {}
     for one in sorted(artifacts, key=_precise_first):
         if one.runtime == "torch_eager" or one.status != "accepted" or not times[one.name]:
@@ -25,7 +25,7 @@ def recommend(artifacts: Sequence[Artifact], measurements: Sequence[Measurement]
     return [_advise(one, chosen.get(one.target), times) for one in artifacts]
 
 
-def _newest(name: str, measurements: Sequence[Measurement]) -> list[list[float]]:
+def latencies(name: str, measurements: Sequence[Measurement]) -> list[list[float]]:
     """Latency samples in seconds, one list a process, of the last session in which ``name`` was measured.
 
     Sessions are not pooled: the machine's speed may have changed between them.

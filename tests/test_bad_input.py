@@ -175,6 +175,12 @@ def data(**changes: Any) -> None:
         ("  path: set.npz", "  path: ${EDGEKIT_UNSET_HERE}/a.npz", "'EDGEKIT_UNSET_HERE' is not set (export"),
         ("targets: [cpu]", "targets: [intel-cpuu]", "unknown target 'intel-cpuu', did you mean 'intel-cpu'?"),
         ("targets: [cpu]", "targets: [cpu, cpu]", "r.yaml:18: targets: a target is named twice; name each once"),
+        (
+            "targets: [cpu]",
+            "targets: [cpu]\nprecision: bf16",
+            "r.yaml:19: precision: the target 'cpu' does not allow bf16; it allows fp32, int8",
+        ),
+        ("targets: [cpu]", "targets: [cpu]\nprecision: int8", "r.yaml:19: precision: int8 needs a 'quantize' or"),
         ("targets: [cpu]", "targets: []", "r.yaml:18: targets: list should have at least 1 item"),
         ("[benign, malignant]", "[benign, benign]", "r.yaml:7: task.classes: class names must be distinct"),
         ("name: tiny", "name: ../tiny", "r.yaml:2: name: string should match pattern"),

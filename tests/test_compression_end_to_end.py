@@ -34,6 +34,7 @@ passes:
   - {kind: fold_batchnorm}
   - {kind: qat, epochs: 1, images: 16, keep_float: [first, last]}
 targets: [cpu, iphone]
+own_quantizers: false
 evaluation: {bootstrap: 100}
 benchmark: {warmup: 2, runs: 12, processes: 1, source: false}
 # A few epochs on 120 images settle nothing: these gates only keep the run going.

@@ -28,6 +28,7 @@ passes:
   - {kind: fold_batchnorm}
   - {kind: quantize, images: 8}
 targets: [cpu, intel-cpu, iphone]
+own_quantizers: false
 evaluation: {bootstrap: 100}
 benchmark: {warmup: 2, runs: 12, processes: 1, source: false}
 # A few epochs on twelve images settle nothing: these gates only keep the run going.

@@ -40,9 +40,20 @@ class CoreMLWeights:
                 try:
                     read = coremltools.models.MLModel(str(made.path), skip_model_load=True)
                     every = optimize.OpLinearQuantizerConfig(mode="linear_symmetric", granularity="per_channel")
-                    optimize.linear_quantize_weights(read, optimize.OptimizationConfig(every)).save(str(path))
+                    written = optimize.linear_quantize_weights(read, optimize.OptimizationConfig(every))
+                    written.save(str(path))
                 except Exception as error:  # whatever the tool meets in the graph
                     text = f"coremltools cannot quantize the weights: {support.first_line(error)}"
                     raise UnsupportedError(text) from error
-        details = {**made.details, "exporter": "coremltools, linear_quantize_weights", "activations": "float"}
+        functions = written.get_spec().mlProgram.functions.values()
+        blocks = [block for one in functions for block in one.block_specializations.values()]
+        quantized = sum(one.type.startswith("constexpr") for block in blocks for one in block.operations)
+        if not quantized:
+            raise UnsupportedError("coremltools left every weight in float: none has more than 2048 values")
+        details = {
+            **made.details,
+            "weights_in_int8": quantized,
+            "exporter": "coremltools, linear_quantize_weights",
+            "activations": "float",
+        }
         return Exported(path, made.inputs, made.outputs, details)
