@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 from rich.console import Console
 
-from edgekit.errors import EdgekitError, GateError
+from edgekit.errors import EdgekitError, GateError, InputError
 
 if TYPE_CHECKING:
     from edgekit.record import Record
@@ -34,6 +34,10 @@ Module = Annotated[
         help="package.module:callable that builds your network, for 'architecture: module'. Its code runs."
     ),
 ]
+Mlflow = Annotated[
+    str | None,
+    typer.Option(help="log the record in MLflow too: the address of a server, or a folder"),
+]
 
 
 def _console() -> Console:
@@ -46,6 +50,7 @@ def compress(
     recipe: Annotated[Path, typer.Argument(help="a recipe file, such as recipes/quickstart.yaml")],
     out: Annotated[Path | None, typer.Option(help="folder of the run; runs/NAME when absent")] = None,
     module: Module = None,
+    mlflow: Mlflow = None,
 ) -> None:
     """Run a recipe: passes, export, checks, evaluation, measurement, record and checklist."""
     from edgekit import environment
@@ -53,6 +58,11 @@ def compress(
 
     environment.no_telemetry()
     environment.spin_briefly()
+    if mlflow is not None:
+        # What is missing is said before hours of work, not after them.
+        from edgekit.report import tracking
+
+        tracking.client(mlflow)
     loaded, targets = recipes.load(recipe)
     from edgekit.outputs import exit_code
     from edgekit.progress import Reporter
@@ -67,11 +77,16 @@ def compress(
 
         ended = study.execute(members, targets, folder, module, Reporter(console), command)
         _show_study(console, ended, folder)
+        if mlflow is not None:
+            done = [(one.record, study.folder_of(one.member, folder)) for one in ended if one.record is not None]
+            _log(console, done, mlflow)
         raise typer.Exit(max(one.exit_code for one in ended))
     from edgekit.pipeline import Run
 
     record = Run(loaded[0], targets, folder, module, Reporter(console)).execute(command)
     _show(console, record, folder)
+    if mlflow is not None:
+        _log(console, [(record, folder)], mlflow)
     raise typer.Exit(exit_code(record))
 
 
@@ -98,6 +113,13 @@ def bench(
 def report(
     record: Annotated[Path, typer.Argument(help="record.json, the folder that holds it, or the folder of a study")],
     out: Annotated[Path | None, typer.Option(help="folder to write into; beside the record when absent")] = None,
+    form: Annotated[
+        Literal["checklist", "csv", "model-card"],
+        typer.Option(
+            help="csv: every sample; model-card: README.md as Hugging Face's hub reads it; nothing is sent"
+        ),
+    ] = "checklist",
+    mlflow: Mlflow = None,
 ) -> None:
     """Write the checklist and its pictures again, from the record alone; or a study's table, from its records."""
     from edgekit import record as records
@@ -106,13 +128,18 @@ def report(
 
     console = _console()
     study = ablation.find(record) if record.is_dir() and not (record / "record.json").exists() else None
+    if study is not None and (form != "checklist" or mlflow is not None):
+        raise InputError("is a study", where=str(record), remedy="name the folder of one of its runs")
     if study is not None:
-        for path in ablation.write(study, out or record):
-            console.print(str(path), highlight=False, soft_wrap=True)
-        return
-    loaded = records.read(record)
-    folder = out or (record if record.is_dir() else record.parent)
-    for path in reports.write(loaded, folder):
+        paths = ablation.write(study, out or record)
+    else:
+        loaded = records.read(record)
+        beside = record if record.is_dir() else record.parent
+        folder = out or beside
+        paths = reports.write(loaded, folder) if form == "checklist" else [reports.write_form(loaded, folder, form)]
+        if mlflow is not None:
+            _log(console, [(loaded, beside)], mlflow)
+    for path in paths:
         console.print(str(path), highlight=False, soft_wrap=True)
 
 
@@ -264,6 +291,14 @@ def _show(console: Console, record: Record, folder: Path) -> None:
         path = folder / name
         if path.exists():
             console.print(f"  {path}", highlight=False, soft_wrap=True)
+
+
+def _log(console: Console, made: list[tuple[Record, Path]], uri: str) -> None:
+    from edgekit.report import tracking
+
+    to = tracking.client(uri)
+    for record, folder in made:
+        console.print(f"  MLflow run {tracking.log(record, folder, to, uri)}", highlight=False, soft_wrap=True)
 
 
 def _show_study(console: Console, ended: list[Ended], folder: Path) -> None:

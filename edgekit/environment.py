@@ -10,6 +10,7 @@ OFFLINE = {
     "DO_NOT_TRACK": "1",
     "HF_HUB_DISABLE_TELEMETRY": "1",
     "HF_HUB_OFFLINE": "1",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
     "SCARF_NO_ANALYTICS": "true",
 }
 #: Marks that GOMP_SPINCOUNT was set here and not by the user.

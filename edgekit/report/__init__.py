@@ -6,10 +6,11 @@ from pathlib import Path
 
 from edgekit.record import Record
 from edgekit.report.checklist import Item, Section, rows
+from edgekit.report.forms import write_form
 from edgekit.report.terminal import summary_lines, table
 from edgekit.store import write_text
 
-__all__ = ["Item", "Section", "rows", "summary_lines", "table", "write"]
+__all__ = ["Item", "Section", "rows", "summary_lines", "table", "write", "write_form"]
 
 
 def write(record: Record, folder: Path, redraw: bool = True) -> list[Path]:
