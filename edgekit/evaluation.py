@@ -25,7 +25,7 @@ from edgekit.store import Finished
 from edgekit.target import Target
 from edgekit.variant import PYTORCH, QUANTIZED, Made, Variant
 
-_LOGITS = "logits.npy"
+LOGITS = "logits.npy"
 
 
 class Evaluation:
@@ -64,7 +64,7 @@ class Evaluation:
                 run(model, prepared.inputs("test", np.arange(start, min(start + at_once, count))))
                 for start in range(0, count, at_once)
             )
-            logits = _write(folder / _LOGITS, parts, count, update)
+            logits = _write(folder / LOGITS, parts, count, update)
             rows = self._task.evaluate(name, logits, settings.bootstrap, settings.seed)
             figures = {
                 row.metric: {
@@ -121,15 +121,15 @@ class Evaluation:
             chosen = np.arange(count) if trained else prepared.spread("test", settings.parity_images)
             # Exported files take one image; PyTorch takes more at once, which only saves time.
             size = min(variant.made.model.at_once, 16) if variant.target.runtime == PYTORCH.runtime else 1
-            logits = _write(folder / _LOGITS, self._runs(session, chosen, size), len(chosen), update)
+            logits = _write(folder / LOGITS, self._runs(session, chosen, size), len(chosen), update)
             result: dict[str, Any] = {"executed": asdict(session.executed())}
             if reference is not None:
-                base = arrays.read(reference.folder / _LOGITS)
+                base = arrays.read(reference.folder / LOGITS)
                 some = arrays.spread(len(chosen), settings.parity_images)
                 result["parity"] = asdict(evaluate.compare(base[some], logits[some]))
                 # The whole split as well: the gate's images are few, and a reader may ask about the rest.
                 result["parity_all"] = asdict(evaluate.compare(base, logits))
-            before = None if source is None else arrays.read(source.folder / _LOGITS)
+            before = None if source is None else arrays.read(source.folder / LOGITS)
             if before is not None:
                 result["source_all"] = asdict(evaluate.compare(before, logits))
             if trained:

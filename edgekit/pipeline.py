@@ -240,7 +240,7 @@ class Run:
             if evaluated is not None and variant.name in (record.SOURCE, FUSED):
                 references[variant.name] = evaluated
             own = verdict.figures(variant, evaluated, cannot_run or failure, self.recipe)
-            own += analyses.artifact(variant, exported, path, target, cannot_run or failure)
+            own += analyses.artifact(variant, exported, path, target, evaluated, cannot_run or failure)
             measurements += own
             judged: list[record.Gate] = []
             if evaluated is not None and variant.name != record.SOURCE:

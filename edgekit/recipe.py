@@ -13,7 +13,7 @@ from edgekit import store, target, yaml_source
 from edgekit.data import AnyData
 from edgekit.data.base import Preprocessing
 from edgekit.errors import InputError
-from edgekit.evaluate.analyses import Robustness
+from edgekit.evaluate.analyses import OutOfDistribution, Robustness
 from edgekit.passes import AnyPass, Finetune
 from edgekit.reseed import reseed
 from edgekit.schema import Frozen
@@ -86,6 +86,9 @@ class Evaluation(Frozen):
         default=False,
         description="fit one temperature for each artifact on the validation split, write it into its model.json "
         "and report the test split before and after; classification only",
+    )
+    out_of_distribution: OutOfDistribution | None = Field(
+        default=None, description="confidence on other images; off when absent, classification only"
     )
 
 
@@ -181,6 +184,8 @@ class _Common(Frozen):
             for name, instead in _CLASSIFICATION_GATES.items():
                 if getattr(self.gates, name) is not None:
                     raise ValueError(f"gates: '{name}' is for classification; use {instead}")
+            if self.evaluation.out_of_distribution is not None:
+                raise ValueError("'evaluation.out_of_distribution' is for classification; remove it")
         if self.gates.max_robustness_drop is not None and self.evaluation.robustness is None:
             raise ValueError("'gates.max_robustness_drop' needs 'evaluation.robustness': {} asks for its defaults")
         return self
@@ -426,6 +431,10 @@ def load(path: Path) -> tuple[list[Recipe], dict[str, target.Target]]:
     pinned = recipes[0].precision if recipes else None
     if pinned is not None and not problems:
         problems += _pinned(source, pinned, recipes, targets)
+    other = recipes[0].evaluation.out_of_distribution if recipes else None
+    if other is not None and other.path is not None and not store.present(other.path):
+        at = source.where(("evaluation", "out_of_distribution", "path"))
+        problems.append(f"{at}: no such file or folder: {other.path} (EDGEKIT_DATA names the folder of the data)")
     for file in recipes[0].data.files() if recipes else ():
         if not store.present(file):
             problems.append(

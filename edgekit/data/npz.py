@@ -49,7 +49,7 @@ def load_npz(path: Path, classes: tuple[str, ...]) -> Dataset:
     Raises:
         InputError: naming the file, the array and, for a label, the row.
     """
-    arrays = _read(path)
+    arrays = read_arrays(path)
     needed = [f"{split}_{part}" for split in SPLITS for part in ("images", "labels")]
     absent = [name for name in needed if name not in arrays]
     if absent:
@@ -81,8 +81,12 @@ def load_npz(path: Path, classes: tuple[str, ...]) -> Dataset:
     return Dataset(path.stem, classes, splits, notes, provenance)
 
 
-def _read(path: Path) -> dict[str, NDArray[Any]]:
-    """All arrays of the file; the checksums of the zip are compared on the way."""
+def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
+    """All arrays of the file; the checksums of the zip are compared on the way.
+
+    Raises:
+        InputError: naming the file, and the array that is damaged, pickled or no array.
+    """
     arrays: dict[str, NDArray[Any]] = {}
     name = ""
     try:

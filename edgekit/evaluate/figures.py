@@ -96,7 +96,7 @@ def figures_of(
             [boot.share(w, predicted == k, labels == k) for k in range(len(classes))]
         )
         scored = [1] if len(classes) == 2 else range(len(classes))
-        ranks = {k: _ranks(_log_odds(logits, k), float(np.abs(logits).max())) for k in scored}
+        ranks = {k: _ranks(log_odds(logits, k), float(np.abs(logits).max())) for k in scored}
         figures["auc"] = lambda w: _macro([boot.auc(w, ranks[k], labels == k) for k in scored])
     return figures, reasons
 
@@ -117,7 +117,7 @@ def _macro(parts: list[Floats]) -> Floats:
     return average
 
 
-def _log_odds(logits: Floats, k: int) -> Floats:
+def log_odds(logits: Floats, k: int) -> Floats:
     """Log of p_k / (1 - p_k), ``[n]``: the logit of class ``k`` less the log-sum-exp of the others."""
     others = np.delete(logits, k, axis=1)
     top = others.max(axis=1)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from edgekit.record import SOURCE, Record
-from edgekit.report import classes, cross_validation, headline, overview, results, robustness, sensitivity
+from edgekit.report import analyses, classes, cross_validation, headline, overview, results, sensitivity
 from edgekit.report.categories import safety
 from edgekit.report.checklist import rows
 from edgekit.report.figures import Shown, not_measured, not_recorded
@@ -145,13 +145,9 @@ def _classes(record: Record, metric: str) -> FigureTable:
 
 
 def _analyses(record: Record) -> list[tuple[str, FigureTable, list[str]]]:
-    """Title, table and sentences of each analysis that the run made."""
-    names = [SOURCE, *safety.compared(record)]
-    found = [robustness.table(record, names)]
+    """Title, table and sentences of each analysis that the record holds."""
     made = []
-    for one in found:
-        if one is None:
-            continue
+    for one in analyses.tables(record, [SOURCE, *safety.compared(record)]):
         notes = Notes()
         rows = [(name, [notes.cell(shown) for shown in cells]) for name, cells in one.rows]
         made.append((one.title, FigureTable(one.headings, rows, notes.rows()), one.said))

@@ -31,9 +31,8 @@ ITEMS = {
         "NLL",
         *BESIDE,
         "Sensitivity",
-        "Robustness",
-        "Robustness",
-        "Robustness",
+        *["Robustness"] * 3,
+        "Confidence",
         "Failure",
     ],
 }

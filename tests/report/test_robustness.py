@@ -61,7 +61,7 @@ def test_a_recipe_that_did_not_ask_is_told_so(make: Maker) -> None:
     found = items(make())
     for name in ("Robustness to noise", "Robustness to resolution shift", "Robustness to all corruptions"):
         assert found[name] == "not measured: the recipe does not ask for evaluation.robustness"
-    assert "## Analyses" not in markdown.render(make(), {})
+    assert "### Robustness" not in markdown.render(make(), {})
 
 
 def test_the_table_has_a_row_for_each_corruption(make: Maker) -> None:

@@ -6,7 +6,7 @@ import functools
 from collections import Counter
 
 from edgekit.record import SOURCE, Predictions, Record
-from edgekit.report import changes, classes, figures, headline, results, robustness
+from edgekit.report import changes, classes, figures, headline, out_of_distribution, results, robustness
 from edgekit.report.escape import oneline
 from edgekit.report.figures import Shown, not_measured
 from edgekit.report.items import Item, item, per_artifact
@@ -38,6 +38,7 @@ def items(record: Record) -> list[Item]:
         item("Robustness to noise", robustness.line(record, compared(record), robustness.NOISE)),
         item("Robustness to resolution shift", robustness.line(record, compared(record), robustness.RESOLUTION)),
         item("Robustness to all corruptions", robustness.overall(record, compared(record))),
+        item("Confidence out of distribution", out_of_distribution.line(record, compared(record))),
         item("Failure modes", _changed(record)),
     ]
 

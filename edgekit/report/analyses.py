@@ -1,0 +1,16 @@
+"""The tables of all analyses, in the order in which they are shown."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from edgekit.record import Record
+from edgekit.report import confusions, out_of_distribution, robustness
+from edgekit.report.analysis import Analysis
+
+_TABLES = (robustness.table, out_of_distribution.table, confusions.table)
+
+
+def tables(record: Record, artifacts: Sequence[str]) -> list[Analysis]:
+    """Those that the record holds, for the source and the artifacts beside it."""
+    return [found for make in _TABLES if (found := make(record, artifacts)) is not None]
