@@ -13,7 +13,7 @@ _PRECISION = ("fp32", "fp16", "bf16", "int8")
 
 def recommend(artifacts: Sequence[Artifact], measurements: Sequence[Measurement]) -> list[Artifact]:
     """Mark the artifact to use on each target, and say of each why it is or is not the one."""
-    times = {one.name: latencies(one.name, measurements) for one in artifacts}
+    times = latencies(artifacts, measurements)
     chosen: dict[str, Artifact] = {}
     for one in sorted(artifacts, key=_precise_first):
         if one.runtime == "torch_eager" or one.status != "accepted" or not times[one.name]:
@@ -25,14 +25,20 @@ def recommend(artifacts: Sequence[Artifact], measurements: Sequence[Measurement]
     return [_advise(one, chosen.get(one.target), times) for one in artifacts]
 
 
-def latencies(name: str, measurements: Sequence[Measurement]) -> list[list[float]]:
-    """Latency samples in seconds, one list a process, of the last session in which ``name`` was measured.
+def latencies(artifacts: Sequence[Artifact], measurements: Sequence[Measurement]) -> dict[str, list[list[float]]]:
+    """Latency samples in seconds by artifact, one list a process, of the last session of each target.
 
-    Sessions are not pooled: the machine's speed may have changed between them.
+    Sessions are neither pooled nor compared: the machine's speed may have changed between them, or the machine.
+    What was not measured in the session in which its target was measured last has no samples.
     """
-    found = [m for m in measurements if m.artifact == name and m.metric == "latency_s" and m.samples is not None]
-    session = found[-1].conditions.get("session") if found else None
-    return [list(m.samples or ()) for m in found if m.conditions.get("session") == session]
+    found = [one for one in measurements if one.metric == "latency_s" and one.samples is not None]
+    targets = {one.name: one.target for one in artifacts}
+    last = {targets[one.artifact]: one.conditions.get("session") for one in found if one.artifact in targets}
+    times: dict[str, list[list[float]]] = {one.name: [] for one in artifacts}
+    for one in found:
+        if one.artifact in targets and one.conditions.get("session") == last[targets[one.artifact]]:
+            times[one.artifact].append(list(one.samples or ()))
+    return times
 
 
 def _advise(one: Artifact, best: Artifact | None, times: dict[str, list[list[float]]]) -> Artifact:
@@ -46,7 +52,7 @@ def _advise(one: Artifact, best: Artifact | None, times: dict[str, list[list[flo
     if one.status != "accepted":
         return one.model_copy(update={"advice": f"not recommended: {one.status}"})
     if not times[one.name]:
-        return one.model_copy(update={"advice": "not recommended: not measured"})
+        return one.model_copy(update={"advice": "not recommended: not measured in the same session"})
     ratio, low, high = speedup(times[best.name], times[one.name])
     if low <= 1 <= high:
         text = f"not recommended: as fast as {best.name} within the noise, and less precise"

@@ -92,11 +92,15 @@ def compress(
 
 @app.command()
 def bench(
-    target: Annotated[str, typer.Option(help="the target whose artifacts are measured again")],
+    target: Annotated[
+        str, typer.Option(help="the target whose artifacts are measured again; its file; or 'all' of the run's")
+    ],
     run: Annotated[Path | None, typer.Option(help="folder of the run; the newest under runs/ when absent")] = None,
     module: Module = None,
+    wait: Annotated[float, typer.Option(min=0, help="seconds to wait for a device that another run uses")] = 0.0,
+    keep: Annotated[bool, typer.Option("--keep", help="leave runner, artifacts and samples on the device")] = False,
 ) -> None:
-    """Measure the artifacts of a run again, and add the samples to its record."""
+    """Measure the artifacts of a run again, on the target's device, and add the samples to its record."""
     from edgekit import environment
 
     environment.no_telemetry()
@@ -105,7 +109,7 @@ def bench(
 
     console = _console()
     folder = run or newest_run(Path("runs"))
-    record = rebench(folder, target, module, Reporter(console))
+    record = rebench(folder, target, module, Reporter(console), wait, keep)
     _show(console, record, folder)
 
 

@@ -14,10 +14,14 @@ from edgekit.runtimes.base import Exported
 CARD, EXAMPLE = "model.json", "example.py"
 
 
+def files(folder: Path) -> list[Path]:
+    """What the artifact itself is made of, by name: files, and packages that are folders."""
+    return sorted(path for path in folder.iterdir() if path.name not in (CARD, EXAMPLE, "stage.json"))
+
+
 def files_sha256(folder: Path) -> str:
     """sha256 of an artifact: of its one file or package, or of the hashes of its files in the order of names."""
-    files = sorted(path for path in folder.iterdir() if path.name not in (CARD, EXAMPLE, "stage.json"))
-    hashes = [store.file_sha256(path) for path in files]
+    hashes = [store.file_sha256(path) for path in files(folder)]
     return hashes[0] if len(hashes) == 1 else store.digest(hashes)
 
 

@@ -254,7 +254,10 @@ class Run:
             places[variant.name] = exported.folder
             if evaluated is not None and evaluated.result.get("predictions"):
                 predictions.append(record.Predictions(artifact=variant.name, **evaluated.result["predictions"]))
-            if evaluated is not None and cannot_run is None:
+            if target.elsewhere and not refused and failure is None:
+                there = f"{target.elsewhere}; 'edgekit bench --target {target.name}' measures it there"
+                measurements.append(_unmeasured(variant.name, there))
+            elif evaluated is not None and cannot_run is None:
                 timed = variant.name not in (record.SOURCE, FUSED) or self.recipe.benchmark.source
                 if timed:
                     job = Job(variant.name, target.runtime, path, target, variant.precision, inputs)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -16,19 +17,45 @@ class Reporter:
 
     def __init__(self, console: Console) -> None:
         self._console = console
+        self._bars: Progress | None = None
+        self._open = 0
+        self._lock = threading.Lock()
 
     @contextmanager
     def stage(self, title: str) -> Iterator[Update]:
-        """Show ``title`` with a bar; the yielded function takes the fraction done and a short text."""
-        columns = (TextColumn("{task.description}"), BarColumn(bar_width=24), TimeElapsedColumn())
-        bar = Progress(*columns, TextColumn("{task.fields[note]}"), console=self._console, transient=True)
-        with bar:
-            task = bar.add_task(title, total=1.0, note="")
+        """Show ``title`` with a bar; the yielded function takes the fraction done and a short text.
 
-            def update(fraction: float, text: str) -> None:
-                bar.update(task, completed=fraction, note=text)
+        Stages of several threads have a bar each.
+        """
+        bars = self._enter()
+        task = bars.add_task(title, total=1.0, note="")
 
+        def update(fraction: float, text: str) -> None:
+            bars.update(task, completed=fraction, note=text)
+
+        try:
             yield update
+        finally:
+            bars.remove_task(task)
+            self._leave()
+
+    def _enter(self) -> Progress:
+        """The bars on the screen: a console shows one set of them at a time."""
+        with self._lock:
+            if self._bars is None:
+                columns = (TextColumn("{task.description}"), BarColumn(bar_width=24), TimeElapsedColumn())
+                note = TextColumn("{task.fields[note]}")
+                self._bars = Progress(*columns, note, console=self._console, transient=True)
+                self._bars.start()
+            self._open += 1
+            return self._bars
+
+    def _leave(self) -> None:
+        with self._lock:
+            self._open -= 1
+            if self._bars is not None and self._open == 0:
+                self._bars.stop()
+                self._bars = None
 
     def finished(self, title: str, seconds: float, cached: bool, note: str = "") -> None:
         """Say that a stage is whole, and whether it was made now or reused."""

@@ -97,7 +97,7 @@ class Proof:
 
     def _measured(self, target: Target, models: dict[str, Model]) -> dict[str, Any]:
         runtime = runtimes.get(target.runtime)
-        lacks = runtime.cannot_export(target) or runtime.cannot_run(target)
+        lacks = target.elsewhere or runtime.cannot_export(target) or runtime.cannot_run(target)
         precision = trial.float_precision(target)
         if lacks or precision is None:
             return {"not_measured": lacks or "the target allows no floating-point precision"}

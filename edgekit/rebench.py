@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+import queue
+import threading
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -10,14 +12,19 @@ from pydantic import ValidationError
 from edgekit import outputs, record, runtimes, store
 from edgekit import target as targets
 from edgekit.choose import recommend
+from edgekit.devices.ssh import SshDevice
 from edgekit.errors import DeviceError, InputError, MissingError
-from edgekit.measure import machine
 from edgekit.measure.bench import Bench
 from edgekit.measure.latency import Job
+from edgekit.occasion import Mark, Measured, Occasion
 from edgekit.progress import Reporter
 from edgekit.recipe import Benchmark, owner
+from edgekit.store import Store
 from edgekit.target import Target
 from edgekit.variant import PYTORCH
+
+#: In place of a target's name: every target of the run that can be measured from here.
+ALL = "all"
 
 
 def newest_run(folder: Path) -> Path:
@@ -32,84 +39,153 @@ def newest_run(folder: Path) -> Path:
     return found[-1].parent
 
 
-def rebench(folder: Path, name: str, module: str | None, reporter: Reporter) -> record.Record:
-    """Measure the artifacts of target ``name``, and the source beside them, in a new session.
+def rebench(
+    folder: Path,
+    name: str,
+    module: str | None,
+    reporter: Reporter,
+    wait_s: float = 0.0,
+    keep: bool = False,
+) -> record.Record:
+    """Measure the artifacts of a target on its device, in a new session.
+
+    Beside them the source, where the device is this machine. Several devices work at once, one target after the
+    other on each. An occasion that was interrupted within the last day goes on.
+
+    Args:
+        folder: the run's.
+        name: a target of the run, its file, or ``all``.
+        module: ``--module``, for the source.
+        reporter: told of progress.
+        wait_s: how long to wait for a device that another run uses.
+        keep: leave the runner and its files on devices.
 
     Raises:
         InputError: the run has no such target, or an artifact is missing or altered.
-        MissingError: this machine cannot run the target.
-        DeviceError: nothing could be measured.
+        MissingError: the device lacks what the target needs.
+        DeviceError: nothing could be measured, or a device could not be reached or was lost.
     """
-    before = record.read(folder)
-    if name not in before.targets:
-        raise InputError(f"this run has no target '{name}'", remedy=f"it has: {', '.join(before.targets)}")
+    made = record.read(folder)
+    protocol = _protocol(made, folder)
+    chosen = _all(made, folder, reporter) if name == ALL else [_target(made, name, folder)]
+    kept = Store(store.home(folder, of_study="study" in made.recipe), owner(made.recipe))
     try:
-        target = Target.model_validate(before.targets[name])
-        protocol = Benchmark.model_validate(before.recipe["benchmark"])
-    except ValidationError as error:
-        raise InputError(
-            f"holds a target or protocol that is not valid: {error.errors()[0]['msg']}",
-            where=f"{folder / 'record.json'}",
-            remedy="the record was altered",
-        ) from None
-    if name in targets.available():
-        # Threads, device and options are those of today's target file; the artifact stays as it is.
-        today = targets.load(name)
-        if today.runtime == target.runtime:
-            target = today
-    runtime = runtimes.get(target.runtime)
-    reason = runtime.cannot_run(target)
-    if reason:
-        raise MissingError(f"cannot run here: {reason}", where=f"target '{name}'")
-    kept = store.Store(store.home(folder, of_study="study" in before.recipe), owner(before.recipe))
-    try:
-        session = datetime.now(UTC).isoformat(timespec="microseconds")
-        inputs = list(kept.stages.glob("inputs-*/inputs.npy"))
-        if not inputs:
-            raise InputError(
-                "the run's test images are gone", where=str(kept.stages), remedy="run 'edgekit compress' again"
-            )
-        bench = Bench(kept, protocol, reporter, set(), session)
-        for one in before.artifacts:
-            of_source = one.runtime == "torch_eager"
-            if one.target != name and not of_source:
+        occasions = []
+        for target in chosen:
+            mark = Mark.of(folder, target.name)
+            if mark.resumed:
+                reporter.say(f"{target.name}: goes on with the session that was interrupted")
+            ssh = target.connection if target.connection.kind == "ssh" else None
+            device = SshDevice(target.name, ssh, mark.run, reporter.say, wait_s, keep) if ssh else None
+            bench = Bench(kept, protocol, reporter, set(), mark.session, device)
+            for job, key in _jobs(made, target, protocol, module, folder, kept):
+                bench.add(job, key)
+            occasions.append(Occasion(target, bench, mark))
+        errors = {}
+        for one in _measured(occasions):
+            if one.error is not None:
+                errors[one.occasion.target.name] = one.error
                 continue
-            if of_source and (not protocol.source or PYTORCH.name != one.target):
-                continue
-            path = store.inside(folder, one.path, f"record.json: {one.name}")
-            _verify(path, one)
-            used = target.model_copy(update={"options": {**target.options, **one.options}})
-            if of_source:
-                used = PYTORCH
-            if of_source and module is not None:
-                used = used.model_copy(update={"options": {"module": module}})
-            precision = next((p for p in used.precisions if p == one.precision_requested), None)
-            if precision is None:
-                raise InputError(
-                    f"the target allows no {one.precision_requested}", where=one.name, remedy="compress again"
-                )
-            bench.add(Job(one.name, one.runtime, path, used, precision, inputs[-1]), one.sha256)
-        timed, failed = bench.measure()
-        if failed and not timed:
-            raise DeviceError("; ".join(failed.values()), where=f"target '{name}'")
-        added = [
-            m.model_copy(update={"conditions": {**m.conditions, "session": session, "machine": machine.describe()}})
-            for m in timed
-        ]
-        measurements = (*before.measurements, *added)
-        made = before.model_copy(
-            update={
-                "measurements": measurements,
-                "targets": {**before.targets, name: target.model_dump(mode="json")},
-                "artifacts": tuple(recommend(before.artifacts, measurements)),
-                "stages": (*before.stages, *(s.model_copy(update={"name": f"bench-{name}"}) for s in bench.stages)),
-                "warnings": tuple(dict.fromkeys((*before.warnings, *failed.values()))),
-            }
-        )
-        outputs.publish(made, folder)
-        return made
+            made = made.model_copy(update=one.added_to(made))
+            made = made.model_copy(update={"artifacts": tuple(recommend(made.artifacts, made.measurements))})
+            outputs.publish(made, folder)
     finally:
         kept.close()
+    if len(chosen) == 1 and errors:
+        raise next(iter(errors.values()))
+    if errors:
+        text = "; ".join(str(error) for error in errors.values())
+        raise DeviceError(f"{len(errors)} of {len(chosen)} targets were not measured, the others were: {text}")
+    return made
+
+
+def _protocol(made: record.Record, folder: Path) -> Benchmark:
+    try:
+        return Benchmark.model_validate(made.recipe["benchmark"])
+    except (KeyError, ValidationError):
+        raise InputError(
+            "holds no valid protocol", where=f"{folder / 'record.json'}: recipe.benchmark", remedy="it was altered"
+        ) from None
+
+
+def _all(made: record.Record, folder: Path, reporter: Reporter) -> list[Target]:
+    """The run's targets that can be measured from here; says why others cannot."""
+    found, lacks = [], {}
+    for name in made.targets:
+        try:
+            found.append(_target(made, name, folder))
+        except MissingError as error:
+            lacks[name] = str(error)
+            reporter.say(f"left out: {error}", "yellow")
+    if not found:
+        raise MissingError(f"no target of the run can be measured from here: {'; '.join(lacks.values())}")
+    return found
+
+
+def _target(made: record.Record, asked: str, folder: Path) -> Target:
+    """The run's target: threads, device, options and connection are those of today's file, the artifact stays."""
+    today = targets.load(asked) if asked.endswith((".yaml", ".yml")) else None
+    name = today.name if today else asked
+    if name not in made.targets:
+        raise InputError(f"this run has no target '{name}'", remedy=f"it has: {', '.join(made.targets)}")
+    if today is None and name in targets.available():
+        today = targets.load(name)
+    if today is not None and today.runtime == made.targets[name].get("runtime"):
+        target = today
+    elif made.targets[name].get("connection", {}).get("kind") == "ssh":
+        raise InputError(
+            f"the record does not keep how the device of '{name}' is reached",
+            where=str(folder / "record.json"),
+            remedy=f"put its target file into targets/, or name it: --target {name}.yaml",
+        )
+    else:
+        try:
+            target = Target.model_validate(made.targets[name])
+        except ValidationError as error:
+            raise InputError(
+                f"holds a target that is not valid: {error.errors()[0]['msg']}",
+                where=f"{folder / 'record.json'}: targets.{name}",
+                remedy="the record was altered",
+            ) from None
+    reason = None if target.elsewhere else runtimes.get(target.runtime).cannot_run(target)
+    if reason:
+        raise MissingError(f"cannot run here: {reason}", where=f"target '{name}'", remedy=_BUNDLE.format(name))
+    return target
+
+
+_BUNDLE = "or name the device's connection in the target file, or take it there with 'edgekit bundle --target {}'"
+
+
+def _jobs(
+    made: record.Record, target: Target, protocol: Benchmark, module: str | None, folder: Path, kept: Store
+) -> Iterator[tuple[Job, str]]:
+    """The target's artifacts, and the source where it can run beside them, each with its hash."""
+    inputs = list(kept.stages.glob("inputs-*/inputs.npy"))
+    if not inputs:
+        raise InputError(
+            "the run's test images are gone", where=str(kept.stages), remedy="run 'edgekit compress' again"
+        )
+    for one in made.artifacts:
+        of_source = one.runtime == "torch_eager"
+        if one.target != target.name and not of_source:
+            continue
+        if of_source and (target.elsewhere or not protocol.source or PYTORCH.name != one.target):
+            continue
+        if one.status == "not exported":
+            continue
+        path = store.inside(folder, one.path, f"record.json: {one.name}")
+        _verify(path, one)
+        used = target.model_copy(update={"options": {**target.options, **one.options}})
+        if of_source:
+            used = PYTORCH
+        if of_source and module is not None:
+            used = used.model_copy(update={"options": {"module": module}})
+        precision = next((p for p in used.precisions if p == one.precision_requested), None)
+        if precision is None:
+            raise InputError(
+                f"the target allows no {one.precision_requested}", where=one.name, remedy="compress again"
+            )
+        yield Job(one.name, one.runtime, path, used, precision, inputs[-1]), one.sha256
 
 
 def _verify(path: Path, one: record.Artifact) -> None:
@@ -123,3 +199,34 @@ def _verify(path: Path, one: record.Artifact) -> None:
             where=str(path),
             remedy="run 'edgekit compress' again",
         )
+
+
+def _measured(occasions: Sequence[Occasion]) -> Iterator[Measured]:
+    """All occasions as they end: devices side by side, the targets of one device one after the other."""
+    devices: dict[object, list[Occasion]] = {}
+    for one in occasions:
+        ssh = one.target.connection if one.target.connection.kind == "ssh" else None
+        devices.setdefault((ssh.host, ssh.port, ssh.user) if ssh else None, []).append(one)
+    several = len(occasions) > 1
+    titles = {one.mark.path: f"measure {one.target.name}" if several else "measure" for one in occasions}
+    if len(devices) == 1:
+        for one in occasions:
+            yield one.measure(titles[one.mark.path])
+        return
+    ended: queue.Queue[Measured | BaseException] = queue.Queue()
+
+    def work(own: Sequence[Occasion]) -> None:
+        try:
+            for one in own:
+                ended.put(one.measure(titles[one.mark.path]))
+        except BaseException as error:
+            ended.put(error)
+
+    for own in devices.values():
+        # Daemons: where the user interrupts, nobody waits for them, and a device notices that the link is gone.
+        threading.Thread(target=work, args=(own,), daemon=True).start()
+    for _ in occasions:
+        found = ended.get()
+        if isinstance(found, BaseException):
+            raise found
+        yield found

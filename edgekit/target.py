@@ -25,14 +25,34 @@ class Local(Frozen):
 
 
 class Ssh(Frozen):
-    """A device that is reached by SSH. Keys only, no passwords."""
+    """A device that is reached by SSH. Keys only, no passwords.
+
+    Where it is and who logs in is nobody's business but the owner's: records keep ``kind`` alone.
+    """
 
     kind: Literal["ssh"]
-    host: str = Field(min_length=1)
-    user: str = Field(min_length=1)
-    port: int = Field(default=22, ge=1, le=65535)
-    key: Path | None = Field(default=None, description="private key file; the SSH agent when absent")
-    known_hosts: Path | None = Field(default=None, description="~/.ssh/known_hosts when absent")
+    host: str = Field(min_length=1, pattern=r"^[^\s-]\S*$", exclude=True)
+    user: str = Field(min_length=1, exclude=True)
+    port: int = Field(default=22, ge=1, le=65535, exclude=True)
+    key: Path | None = Field(default=None, description="private key file; the SSH agent when absent", exclude=True)
+    known_hosts: Path | None = Field(
+        default=None, description="~/.ssh/known_hosts when absent; the host must be in it", exclude=True
+    )
+    python: str = Field(
+        default="python3",
+        pattern=r"^[A-Za-z0-9_./+-]+$",
+        description="the device's Python that has numpy and the runtime: a command, or an absolute path",
+        exclude=True,
+    )
+    folder: str = Field(
+        default=".cache/edgekit",
+        pattern=r"^[A-Za-z0-9_./+-]+$",
+        description="where runs lie on the device while they last, below the home folder unless absolute",
+        exclude=True,
+    )
+    architecture: str | None = Field(
+        default=None, description="what the device must be, as 'uname -m' tells, such as aarch64", exclude=True
+    )
 
 
 class Target(Frozen):
@@ -52,6 +72,11 @@ class Target(Frozen):
     options: dict[str, str | int | float | bool] = Field(
         default_factory=dict, description="passed to the runtime as they are, and written into the record"
     )
+
+    @property
+    def elsewhere(self) -> str | None:
+        """Why nothing of this target is measured on this machine; none where it is the device."""
+        return None if self.connection.kind == "local" else "its device is reached over SSH"
 
     @model_validator(mode="after")
     def _no_precision_twice(self) -> Target:

@@ -14,8 +14,8 @@ from rich.console import Console
 
 from edgekit import cli, study
 from edgekit import recipe as recipes
+from edgekit.devices import local
 from edgekit.errors import DeviceError, InputError
-from edgekit.measure import bench
 from edgekit.measure.latency import Job
 from edgekit.measure.protocol import Energy, ExecutedPrecision, WorkerResult
 from edgekit.measure.together import SESSION
@@ -191,8 +191,8 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 def quicken(patch: pytest.MonkeyPatch, clock: Clock) -> None:
     """No measuring processes, and no checklists of single runs, which have tests of their own."""
-    patch.setattr(bench, "run_once", clock)
-    patch.setattr("edgekit.report.write", lambda record, folder: [])
+    patch.setattr(local, "run_once", clock)
+    patch.setattr("edgekit.report.write", lambda record, folder, redraw: [])
 
 
 def execute(found: list[StudyRun], root: Path) -> list[Ended]:

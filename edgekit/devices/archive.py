@@ -13,18 +13,20 @@ import tempfile
 import zipapp
 from pathlib import Path
 
+from edgekit.errors import MissingError
 from edgekit.store import PACKAGE
 
-#: Where the closure begins.
-ENTRY = "edgekit.measure.worker"
-RUNTIMES = "edgekit.runtimes"
+ENTRY = "edgekit.measure.runner"
+#: Where the closure begins: the last two are imported by functions, once it is known that numpy is there.
+_ROOTS = (ENTRY, "edgekit.measure.worker", "edgekit.runtimes")
 #: The oldest Python that the modules run on: what Ubuntu 22.04, and so Jetson's JetPack 6, brings.
 LEAST_PYTHON = (3, 10)
 _MAIN = """\
 import sys
 
 if sys.version_info < {least}:
-    sys.exit("edgekit's runner needs Python {wanted} or newer, this is " + sys.version.split()[0])
+    sys.stderr.write("Python {wanted} or newer is needed, this is " + sys.version.split()[0] + "\\n")
+    sys.exit({missing})
 
 from {entry} import main
 
@@ -35,7 +37,7 @@ sys.exit(main(sys.argv[1:]))
 def modules() -> dict[str, Path]:
     """The edgekit modules of the runner: their files by dotted name."""
     found: dict[str, Path] = {}
-    open_ = [ENTRY, RUNTIMES]
+    open_ = [*_ROOTS]
     while open_:
         name = open_.pop()
         path = None if name in found else _file(name)
@@ -54,7 +56,7 @@ def build(path: Path) -> None:
             copy.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(file, copy)
         wanted = ".".join(map(str, LEAST_PYTHON))
-        main = _MAIN.format(least=LEAST_PYTHON, wanted=wanted, entry=ENTRY)
+        main = _MAIN.format(least=LEAST_PYTHON, wanted=wanted, entry=ENTRY, missing=MissingError.exit_code)
         (Path(folder) / "__main__.py").write_text(main, encoding="utf-8")
         for one in Path(folder).rglob("*"):
             os.utime(one, (315_532_800, 315_532_800))  # 1980, where the dates of zip files begin

@@ -2,33 +2,36 @@
 
 from __future__ import annotations
 
-import functools
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgekit import store
-from edgekit.errors import DeviceError
+from edgekit.devices.local import LocalDevice
 from edgekit.measure import answers
-from edgekit.measure.latency import Job, measurements, run_once
-from edgekit.measure.machine import describe, fingerprint
+from edgekit.measure.latency import Job, measurements
+from edgekit.measure.machine import fingerprint
+from edgekit.measure.plan import Turn, in_turn
 from edgekit.measure.protocol import WorkerResult
 from edgekit.record import Measurement, Stage
 from edgekit.runtimes import get
 
 if TYPE_CHECKING:
-    from edgekit.progress import Reporter
+    from edgekit.devices.base import Device
+    from edgekit.progress import Reporter, Update
     from edgekit.recipe import Benchmark
-    from edgekit.store import Store
-
-#: Ends a process that hangs; far above what the slowest runtime needs.
-TIMEOUT_S = 900.0
+    from edgekit.store import Finished, Store
 
 
 class Bench:
-    """Collects jobs, then measures them in turn."""
+    """Collects jobs, then measures them in turn on one device."""
 
     def __init__(
-        self, kept: Store, protocol: Benchmark, reporter: Reporter, used: set[str], session: str = "compress"
+        self,
+        kept: Store,
+        protocol: Benchmark,
+        reporter: Reporter,
+        used: set[str],
+        session: str = "compress",
+        device: Device | None = None,
     ) -> None:
         """
         Args:
@@ -37,66 +40,97 @@ class Bench:
             reporter: told of progress.
             used: takes the names of the stages' folders.
             session: part of every key; another one measures again.
+            device: where it happens; this machine when absent.
         """
         self._store = kept
         self._protocol = protocol
         self._reporter = reporter
         self._used = used
         self._session = session
+        self._device = device or LocalDevice()
         self._jobs: list[tuple[Job, str]] = []
+        self._results: dict[int, dict[int, WorkerResult]] = {}
+        self._broken: dict[str, str] = {}
+        self._seconds, self._cached, self._done = 0.0, True, 0
+        self._update: Update = lambda fraction, text: None
         self.stages: list[Stage] = []
+        #: The device's description, once something was measured on it.
+        self.machine: dict[str, Any] = {}
 
     def add(self, job: Job, key: str) -> None:
         """Measure ``job`` too; ``key`` is the hash of what determines its file."""
         self._jobs.append((job, key))
 
-    def measure(self) -> tuple[list[Measurement], dict[str, str]]:
-        """All rounds.
+    def measure(self, title: str = "measure") -> tuple[list[Measurement], dict[str, str]]:
+        """All rounds, once.
+
+        Args:
+            title: what the progress is called.
 
         Returns:
             The measurements, and the reason of each artifact that failed, by name.
+
+        Raises:
+            EdgekitError: the device cannot be reached, or was lost; finished rounds are kept.
         """
-        machine = fingerprint(describe())
-        results: dict[str, list[WorkerResult]] = {job.artifact: [] for job, _ in self._jobs}
-        failed: dict[str, str] = {}
-        total = len(self._jobs) * self._protocol.processes
-        seconds, cached, done = 0.0, True, 0
-        with self._reporter.stage("measure") as update:
-            for round_ in range(self._protocol.processes):
-                # Each round begins with another artifact, so that none always follows the same neighbour.
-                first = round_ % max(1, len(self._jobs))
-                for job, key in self._jobs[first:] + self._jobs[:first]:
-                    update(done / max(1, total), f"{job.artifact}, process {round_ + 1}")
-                    done += 1
-                    if job.artifact in failed:
-                        continue
-                    try:
-                        stage = self._store.run(
-                            f"measure-{job.artifact}-{round_}",
-                            self._key(job, key, round_, machine),
-                            functools.partial(self._once, job),
-                        )
-                    except DeviceError as error:
-                        failed[job.artifact] = str(error)
-                        continue
-                    self._used.add(stage.folder.name)
-                    seconds += stage.seconds
-                    cached = cached and stage.cached
-                    results[job.artifact].append(answers.kept(stage.result["worker"]))
-        if self._jobs:
-            self.stages.append(Stage(name="measure", kind="measure", seconds=round(seconds, 3), cached=cached))
-            self._reporter.finished("measure", seconds, cached, f"{len(self._jobs)} artifacts")
+        if not self._jobs:
+            return [], {}
+        jobs = [job for job, _ in self._jobs]
+        with self._reporter.stage(title) as self._update:
+            self._device.measure(jobs, self._protocol, self)
+        self.stages.append(
+            Stage(name="measure", kind="measure", seconds=round(self._seconds, 3), cached=self._cached)
+        )
+        self._reporter.finished(title, self._seconds, self._cached, f"{len(jobs)} artifacts")
         rows = []
-        for job, _ in self._jobs:
-            if job.artifact not in failed:
-                rows += measurements(job, results[job.artifact], self._protocol)
-        return rows, failed
+        for index, job in enumerate(jobs):
+            if job.artifact not in self._broken:
+                found = self._results[index]
+                rows += measurements(job, [found[round_] for round_ in sorted(found)], self._protocol)
+        return rows, self._broken
 
-    def _once(self, job: Job, folder: Path) -> dict[str, Any]:
-        result = run_once(job, self._protocol.warmup, self._protocol.runs, TIMEOUT_S)
-        return {"worker": answers.plain(result)}
+    # What the device tells; see ``devices.base.Sink``
 
-    def _key(self, job: Job, key: str, round_: int, machine: str) -> str:
+    def begin(self, machine: dict[str, Any]) -> list[Turn]:
+        """Takes what an earlier run finished on this machine, and gives the other turns."""
+        self.machine = machine
+        remaining = []
+        for index, round_ in in_turn(len(self._jobs), self._protocol.processes):
+            turn = Turn(index, round_, self._key(index, round_))
+            stage = self._store.find(self._name(turn), turn.key)
+            if stage is None:
+                remaining.append(turn)
+            else:
+                self._count(turn, stage)
+        self._cached = not remaining
+        return remaining
+
+    def started(self, turn: Turn) -> None:
+        """Shows it."""
+        total = len(self._jobs) * self._protocol.processes
+        self._update(self._done / total, f"{self._jobs[turn.job][0].artifact}, process {turn.round + 1}")
+
+    def take(self, turn: Turn, result: WorkerResult, seconds: float) -> None:
+        """Keeps the result as a stage."""
+        plain = {"worker": answers.plain(result), "seconds": seconds}
+        self._count(turn, self._store.run(self._name(turn), turn.key, lambda folder: plain))
+
+    def failed(self, turn: Turn, why: str) -> None:
+        """Remembers why; the rounds that the artifact has do not count."""
+        self._broken[self._jobs[turn.job][0].artifact] = why
+
+    def _count(self, turn: Turn, stage: Finished) -> None:
+        self._used.add(stage.folder.name)
+        self._seconds += float(stage.result["seconds"])
+        self._done += 1
+        self._results.setdefault(turn.job, {})[turn.round] = answers.kept(stage.result["worker"])
+
+    def _name(self, turn: Turn) -> str:
+        return f"measure-{self._jobs[turn.job][0].artifact}-{turn.round}"
+
+    def _key(self, index: int, round_: int) -> str:
+        job, key = self._jobs[index]
+        versions = self.machine.get("versions", {})
         return store.digest(
             {
                 "artifact": key,
@@ -106,8 +140,8 @@ class Bench:
                 "runs": self._protocol.runs,
                 "round": round_,
                 "session": self._session,
-                "machine": machine,
+                "machine": fingerprint(self.machine),
                 "code": store.code_sha256("measure", "runtimes"),
-                "versions": store.versions(*get(job.runtime).packages, "numpy"),
+                "versions": {one: versions.get(one) for one in (*get(job.runtime).packages, "numpy")},
             }
         )

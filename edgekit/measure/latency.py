@@ -163,6 +163,7 @@ def _latency(job: Job, index: int, one: WorkerResult, processes: int, benchmark:
             "steal_ticks": one.steal_ticks,
             "clock_mhz_before": one.clock_mhz_before,
             "clock_mhz_after": one.clock_mhz_after,
+            "precision_executed": one.executed.precision,
             "rss_empty_bytes": one.rss_empty_bytes,
             "rss_loaded_bytes": one.rss_loaded_bytes,
             "rss_peak_bytes": one.rss_peak_bytes,

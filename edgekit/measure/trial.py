@@ -45,7 +45,7 @@ class Trials:
     ) -> dict[str, list[list[float]]]:
         """See ``passes.base.Trial``."""
         runtime = runtimes.get(target.runtime)
-        lacks = runtime.cannot_export(target) or runtime.cannot_run(target)
+        lacks = target.elsewhere or runtime.cannot_export(target) or runtime.cannot_run(target)
         if lacks:
             raise MissingError(f"cannot be measured here: {lacks}", where=f"target '{target.name}'")
         found: dict[str, list[list[float]]] = {name: [] for name in models}

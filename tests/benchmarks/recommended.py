@@ -86,7 +86,7 @@ def main(arguments: list[str]) -> int:
             if done.returncode:
                 print(f"{name}: exit code {done.returncode}")
             made = records.read(home / name)
-            times = {one.name: latencies(one.name, made.measurements) for one in made.artifacts}
+            times = latencies(made.artifacts, made.measurements)
             for target in WITHOUT:
                 best = next(one.name for one in made.artifacts if one.target == target and one.recommended)
                 rows[target].append((name, times, best))
