@@ -65,6 +65,14 @@ class Target(Frozen):
     device: str = Field(description="the runtime's device or delegate, such as CPU, GPU, NPU, XNNPACK")
     precisions: tuple[Precision, ...] = Field(min_length=1, description="allowed, in order of preference")
     threads: int = Field(default=0, ge=0, description="0: every core that the process may use")
+    cores: tuple[Annotated[int, Field(ge=0)], ...] | None = Field(
+        default=None, min_length=1, description="numbers of the cores to which the measuring process is bound"
+    )
+    governor: str | None = Field(
+        default=None,
+        pattern=r"^[a-z_]+$",
+        description="of the CPU frequency while it is measured, such as performance; put back afterwards",
+    )
     power_mode: str | None = Field(default=None, description="as the device names it, such as MAXN")
     connection: Annotated[Local | Ssh, Field(discriminator="kind")] = Local()
     energy_meter: EnergyMeter = "auto"

@@ -177,6 +177,8 @@ class Clock:
             clock_mhz_before=None,
             clock_mhz_after=None,
             threads=1,
+            harness_s=1e-7,
+            cores=(0,),
             executed=ExecutedPrecision(precision="fp32", how="told by the test"),
             energy=Energy(not_measured_reason="no counter"),
         )

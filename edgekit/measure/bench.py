@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from edgekit import store
 from edgekit.devices.local import LocalDevice
-from edgekit.measure import answers
+from edgekit.measure import answers, energy
 from edgekit.measure.latency import Job, measurements
 from edgekit.measure.machine import fingerprint
 from edgekit.measure.plan import Turn, in_turn
-from edgekit.measure.protocol import WorkerResult
+from edgekit.measure.protocol import Setting, WorkerResult
 from edgekit.record import Measurement, Stage
 from edgekit.runtimes import get
 
@@ -111,8 +112,10 @@ class Bench:
         self._update(self._done / total, f"{self._jobs[turn.job][0].artifact}, process {turn.round + 1}")
 
     def take(self, turn: Turn, result: WorkerResult, seconds: float) -> None:
-        """Keeps the result as a stage."""
-        plain = {"worker": answers.plain(result), "seconds": seconds}
+        """Keeps the result as a stage, with what an external meter beside this machine says of its windows."""
+        asked = Setting.of(self._jobs[turn.job][0].target).energy_meter
+        whole = replace(result, energy=energy.read_external(asked, result.energy))
+        plain = {"worker": answers.plain(whole), "seconds": seconds}
         self._count(turn, self._store.run(self._name(turn), turn.key, lambda folder: plain))
 
     def failed(self, turn: Turn, why: str) -> None:

@@ -18,6 +18,8 @@ LEAST_UPDATES = 20
 WINDOWS = 3
 #: Seconds of a window, for a meter whose update period does not ask for longer ones.
 LEAST_WINDOW_S = 0.5
+#: A sensor whose windows differ by less than this share, and that never changed in any, is taken to stand still.
+_SAME = 0.01
 #: Seconds between the work and the idle window, in which the runtime's threads fall asleep.
 _SETTLE_S = 0.2
 
@@ -106,7 +108,9 @@ def joules_of(windows: Windows, source: str) -> list[EnergyWindow]:
     if len(readings) < len(spans):
         raise DeviceError(f"{source} has no reading of a window")
     still = [span for span, reading in zip(spans, readings, strict=True) if reading.joules <= 0.0]
-    if still or not any(reading.moved for reading in readings):
+    powers = [reading.joules / span.seconds for span, reading in zip(spans, readings, strict=True)]
+    same = not any(reading.moved for reading in readings) and max(powers) - min(powers) <= _SAME * max(powers)
+    if still or same:
         seconds = sum(span.seconds for span in still or spans)
         raise DeviceError(f"{source} stood still for {seconds:.1f} s: it does not measure this machine")
     idle_w = idle_s = None

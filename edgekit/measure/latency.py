@@ -9,13 +9,13 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgekit import environment
 from edgekit.errors import DeviceError
-from edgekit.measure import answers, energy, joules, spawn
+from edgekit.measure import answers, joules, spawn
 from edgekit.measure.protocol import Request, Setting, WorkerResult
 from edgekit.record import Measurement
 from edgekit.store import PACKAGE
@@ -24,7 +24,9 @@ from edgekit.target import Precision, Target
 if TYPE_CHECKING:
     from edgekit.recipe import Benchmark
 
-_SCOPE = "inference only: input and output in memory, call to return; preprocessing excluded"
+_SCOPE = (
+    "inference only: input just written to memory, call to return with the output in memory; preprocessing excluded"
+)
 
 
 @dataclass(frozen=True)
@@ -72,8 +74,7 @@ def run_once(job: Job, warmup: int, runs: int, timeout_s: float) -> WorkerResult
     # -P: a file of the user's working folder, such as 'json.py', must not take the place of a module.
     command = [sys.executable, "-P", "-m", "edgekit.measure.worker"]
     text = spawn.fresh_process(command, request, _environment(), timeout_s, job.artifact)
-    found = answers.worker_result(text, runs, job.artifact)
-    return replace(found, energy=energy.read_external(request.target.energy_meter, found.energy))
+    return answers.worker_result(text, runs, job.artifact)
 
 
 def _environment() -> dict[str, str]:
@@ -93,7 +94,8 @@ def measurements(job: Job, results: Sequence[WorkerResult], benchmark: Benchmark
 
     Returns:
         ``latency_s`` once a process, with all its samples; then ``load_s``, ``first_inference_s``,
-        ``peak_rss_bytes``, ``runtime_rss_bytes``, each with one sample a process; ``energy_j`` with one a window.
+        ``peak_rss_bytes``, ``runtime_rss_bytes`` and ``harness_s``, each with one sample a process, and on a GPU
+        ``device_memory_bytes``; ``energy_j`` with one a window.
 
     Raises:
         DeviceError: there are no results.
@@ -112,6 +114,7 @@ def measurements(job: Job, results: Sequence[WorkerResult], benchmark: Benchmark
                 conditions={**_shared(job, results[0]), "processes": len(results)},
             )
         )
+    rows += _device_memory(job, results)
     return [*rows, *joules.measurements(job.artifact, [one.energy for one in results], _shared(job, results[0]))]
 
 
@@ -135,7 +138,32 @@ _SINGLE: tuple[tuple[str, str, str, Callable[[WorkerResult], float]], ...] = (
         "resident memory after loading the artifact less that before importing the runtime",
         lambda one: one.rss_loaded_bytes - one.rss_empty_bytes,
     ),
+    (
+        "harness_s",
+        "s",
+        "p50 of what the timing loop itself adds to a run: the null runtime, timed in the same process",
+        lambda one: one.harness_s,
+    ),
 )
+
+
+def _device_memory(job: Job, results: Sequence[WorkerResult]) -> list[Measurement]:
+    """Of those that ran on a GPU; the memory of a CPU is that of the process."""
+    held = tuple(float(one.device_bytes) for one in results if one.device_bytes is not None)
+    reason = next((one.device_bytes_reason for one in results if one.device_bytes_reason), None)
+    if not held and reason is None:
+        return []
+    return [
+        Measurement(
+            artifact=job.artifact,
+            metric="device_memory_bytes",
+            unit="byte",
+            samples=held or None,
+            not_measured_reason=None if held else reason,
+            method="memory that the process holds on the GPU after the timed runs, as its driver tells",
+            conditions={**_shared(job, results[0]), "processes": len(results)},
+        )
+    ]
 
 
 def _shared(job: Job, one: WorkerResult) -> dict[str, Any]:
@@ -164,6 +192,12 @@ def _latency(job: Job, index: int, one: WorkerResult, processes: int, benchmark:
             "clock_mhz_before": one.clock_mhz_before,
             "clock_mhz_after": one.clock_mhz_after,
             "precision_executed": one.executed.precision,
+            "temperature_c_before": one.temperature_c_before,
+            "temperature_c_after": one.temperature_c_after,
+            "cpu_quota_throttled": one.cpu_quota_throttled,
+            "harness_s": one.harness_s,
+            "cores": list(one.cores),
+            "not_set": one.not_set,
             "rss_empty_bytes": one.rss_empty_bytes,
             "rss_loaded_bytes": one.rss_loaded_bytes,
             "rss_peak_bytes": one.rss_peak_bytes,

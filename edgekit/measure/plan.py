@@ -95,10 +95,7 @@ class Plan:
         data: dict[str, Any] = json.loads(text)
         if data.pop("format") != FORMAT:
             raise ValueError(f"the plan's format is not {FORMAT}: runner and plan come from different versions")
-        jobs = []
-        for one in data["jobs"]:
-            target = {**one["target"], "precisions": tuple(one["target"]["precisions"])}
-            jobs.append(PlannedJob(**{**one, "target": Setting(**target)}))
+        jobs = [PlannedJob(**{**one, "target": Setting.from_plain(one["target"])}) for one in data["jobs"]]
         lock = Lock(**data["lock"]) if data["lock"] is not None else None
         made = cls(**{**data, "jobs": tuple(jobs), "lock": lock})
         for name in (*made.files, *(one.path for one in jobs), *(one.inputs for one in jobs)):

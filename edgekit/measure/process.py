@@ -5,6 +5,7 @@ Every reader returns none where this system does not tell. Read from the system 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import resource
 import subprocess
@@ -70,3 +71,32 @@ def clock_mhz(cpus: Path = Path("/sys/devices/system/cpu")) -> float | None:
         except (OSError, ValueError):
             return None
     return sum(found) / len(found)
+
+
+def temperature_c(zones: Path = Path("/sys/class/thermal")) -> float | None:
+    """Degrees Celsius of the hottest thermal zone. None in most virtual machines, which show no zone."""
+    found = []
+    for path in sorted(zones.glob("thermal_zone*/temp")):
+        try:
+            found.append(int(path.read_text(encoding="ascii")) / 1000.0)
+        except (OSError, ValueError):
+            continue  # a zone that is switched off
+    # A sensor that is not there gives a number far from any temperature.
+    return max((one for one in found if 0.0 < one < 150.0), default=None)
+
+
+def throttled(root: Path = Path("/")) -> int | None:
+    """How often the CPU quota of this process's control group held it so far, as in a container with a limit."""
+    group = ""
+    with contextlib.suppress(OSError):
+        lines = (root / "proc/self/cgroup").read_text(encoding="ascii").splitlines()
+        group = next((line[4:] for line in lines if line.startswith("0::/")), "")
+    tree = root / "sys/fs/cgroup"
+    # Version 2: the process's own group, which inside a container is the root. Version 1: the controller's tree.
+    for path in (tree / group / "cpu.stat", tree / "cpu.stat", tree / "cpu" / "cpu.stat"):
+        try:
+            fields = dict(line.split() for line in path.read_text(encoding="ascii").splitlines())
+            return int(fields["nr_throttled"])
+        except (OSError, ValueError, KeyError):
+            continue
+    return None

@@ -7,6 +7,7 @@ What comes back is checked by ``answers``.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,6 +33,8 @@ class Setting:
     power_mode: str | None
     energy_meter: str | dict[str, Any]
     options: dict[str, str | int | float | bool]
+    cores: tuple[int, ...] | None = None
+    governor: str | None = None
 
     @classmethod
     def of(cls, target: Target) -> Setting:
@@ -40,6 +43,13 @@ class Setting:
         if not isinstance(target.energy_meter, str):
             given["energy_meter"] = target.energy_meter.model_dump(mode="json")
         return cls(**given)
+
+    @classmethod
+    def from_plain(cls, data: Mapping[str, Any]) -> Setting:
+        """What ``asdict`` and JSON made of one; raises ``TypeError`` or ``KeyError`` on anything else."""
+        cores = data.get("cores")
+        lists = {"precisions": tuple(data["precisions"]), "cores": None if cores is None else tuple(cores)}
+        return cls(**{**data, **lists})
 
 
 @dataclass(frozen=True)
@@ -72,9 +82,15 @@ class Request:
     def from_json(cls, text: str) -> Request:
         """What ``to_json`` wrote; raises ``TypeError``, ``ValueError`` or ``KeyError`` on anything else."""
         data: dict[str, Any] = json.loads(text)
-        target = {**data.pop("target")}
-        setting = Setting(**{**target, "precisions": tuple(target["precisions"])})
-        return cls(**{**data, "path": Path(data["path"]), "inputs": Path(data["inputs"]), "target": setting})
+        target = data.pop("target")
+        return cls(
+            **{
+                **data,
+                "path": Path(data["path"]),
+                "inputs": Path(data["inputs"]),
+                "target": Setting.from_plain(target),
+            }
+        )
 
 
 @dataclass(frozen=True)
@@ -166,6 +182,14 @@ class WorkerResult:
         clock_mhz_before: mean clock of the process's cores; none: not readable.
         clock_mhz_after: after the timed runs.
         threads: cores that the runtime was allowed.
+        harness_s: p50 of what the timing loop itself adds to a run, from runs of the null runtime.
+        cores: those that the process could use.
+        not_set: what the target asks of the machine and could not be set, by its key, and why.
+        temperature_c_before: hottest thermal zone; none: not readable.
+        temperature_c_after: after the timed runs.
+        cpu_quota_throttled: how often the control group's CPU quota held the process; none: not readable.
+        device_bytes: memory that the process holds on the GPU after the timed runs; none: not known.
+        device_bytes_reason: why not; none where it is known, or no GPU takes part.
         executed: the precision, as the runtime tells it.
         energy: of windows of its own, after the timed runs.
     """
@@ -187,6 +211,14 @@ class WorkerResult:
     threads: int
     executed: ExecutedPrecision
     energy: Energy
+    harness_s: float
+    cores: tuple[int, ...]
+    not_set: dict[str, str] = field(default_factory=dict)
+    temperature_c_before: float | None = None
+    temperature_c_after: float | None = None
+    cpu_quota_throttled: int | None = None
+    device_bytes: int | None = None
+    device_bytes_reason: str | None = None
 
     def to_json(self) -> str:
         """As ``answers.worker_result`` reads it."""

@@ -8,7 +8,6 @@ library, numpy and the runtime.
 from __future__ import annotations
 
 import dataclasses
-import gc
 import itertools
 import json
 import os
@@ -24,7 +23,8 @@ from numpy.typing import NDArray
 
 from edgekit import environment
 from edgekit.errors import DeviceError, EdgekitError, InputError
-from edgekit.measure import energy, process
+from edgekit.measure import energy, process, setting, timing
+from edgekit.measure.device_memory import device_memory
 from edgekit.measure.protocol import ExecutedPrecision, Request, Setting, WorkerResult
 from edgekit.measure.spawn import PARENT
 
@@ -42,7 +42,13 @@ def measure(request: Request, get: Callable[[str], Runtime]) -> WorkerResult:
     Raises:
         EdgekitError: the inputs or the artifact cannot be loaded, or it does not give logits.
     """
+    with setting.applied(request.target.cores, request.target.governor) as not_set:
+        return _measure(request, get, not_set)
+
+
+def _measure(request: Request, get: Callable[[str], Runtime], not_set: dict[str, str]) -> WorkerResult:
     batches = _batches(request.inputs)
+    harness_s = timing.harness_s(batches)
     rss_empty = process.rss_bytes()
     started = time.perf_counter()
     session = get(request.runtime).load(request.path, request.target, request.precision)
@@ -56,49 +62,38 @@ def measure(request: Request, get: Callable[[str], Runtime]) -> WorkerResult:
     if first.ndim < 2 or first.shape[0] != 1 or first.shape[2:] not in ((), spatial):
         wanted = f"[1, classes] or [1, classes, {', '.join(map(str, spatial))}]"
         raise DeviceError(f"the artifact gave an output of shape {list(first.shape)} for one input, not {wanted}")
-    turn = itertools.cycle(batches)
-    runs, run, clock = request.runs, session.run, time.perf_counter_ns
-    order = [next(turn) for _ in range(request.warmup + runs)]
-    timed, samples_ns = order[request.warmup :], [0] * runs
-    # Collecting takes milliseconds, in which the runtime's threads fall asleep: before the warm-up, not after it.
-    gc.collect()
-    gc.disable()
-    for batch in order[: request.warmup - 1]:
-        run(batch)
-    # The clock of every core takes as long to read; the last warm-up run wakes the threads again.
-    mhz = process.clock_mhz()
-    run(order[request.warmup - 1])
-    switches, steal = process.involuntary_switches(), process.steal_ticks()
-    cpu, wall = time.process_time(), time.perf_counter()
-    for index in range(runs):
-        batch = timed[index]
-        start = clock()
-        run(batch)
-        samples_ns[index] = clock() - start
-    wall_s, cpu_s = time.perf_counter() - wall, time.process_time() - cpu
-    switches_after, steal_after = process.involuntary_switches(), process.steal_ticks()
-    mhz_after = process.clock_mhz()
-    gc.enable()
+    found = timing.timed(session.run, batches, request.warmup, request.runs)
     peak = process.peak_rss_bytes()
+    on_gpu = _on_gpu(request.target)
+    held, why_not = device_memory() if on_gpu else (None, None)
 
     # After the peak was read: what the runtime tells of itself, and the energy, cost memory of their own.
     told = dataclasses.asdict(session.executed())
+    turn = itertools.cycle(batches)
     return WorkerResult(
-        samples_s=tuple(ns / 1e9 for ns in samples_ns),
+        samples_s=found.samples_s,
         load_s=load_s,
         first_s=first_s,
         rss_empty_bytes=rss_empty,
         rss_loaded_bytes=rss_loaded,
         rss_peak_bytes=peak,
-        context_switches_involuntary=switches_after - switches,
-        cpu_s=cpu_s,
-        wall_s=wall_s,
-        steal_ticks=_since(steal, steal_after),
-        clock_mhz_before=mhz,
-        clock_mhz_after=mhz_after,
+        context_switches_involuntary=found.switches,
+        cpu_s=found.cpu_s,
+        wall_s=found.wall_s,
+        steal_ticks=found.steal_ticks,
+        clock_mhz_before=found.clock_mhz[0],
+        clock_mhz_after=found.clock_mhz[1],
         threads=request.target.threads or len(process.affinity()),
         executed=ExecutedPrecision(**told),
-        energy=energy.measured(request.target.energy_meter, _on_gpu(request.target), lambda: run(next(turn))),
+        energy=energy.measured(request.target.energy_meter, on_gpu, lambda: session.run(next(turn))),
+        harness_s=harness_s,
+        cores=process.affinity(),
+        not_set=not_set,
+        temperature_c_before=found.temperature_c[0],
+        temperature_c_after=found.temperature_c[1],
+        cpu_quota_throttled=found.throttled,
+        device_bytes=held,
+        device_bytes_reason=why_not,
     )
 
 
@@ -117,10 +112,6 @@ def _batches(path: Path) -> list[NDArray[np.float32]]:
 
 def _on_gpu(target: Setting) -> bool:
     return target.runtime == "tensorrt" or target.device.upper().startswith("CUDA")
-
-
-def _since(before: int | None, after: int | None) -> int | None:
-    return None if before is None or after is None else after - before
 
 
 def _die_with_parent() -> None:

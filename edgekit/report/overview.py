@@ -80,7 +80,7 @@ def warnings(record: Record) -> list[str]:
         found.append(words(dig(record.data, "provenance", "statement") or SYNTHETIC))
     found += [words(note).removeprefix("WARNING: ") for note in dig(record.data, "notes") or ()]
     found += [oneline(warning).removeprefix("WARNING: ") for warning in record.warnings]
-    return list(dict.fromkeys([*found, *_occasions(record), *_unstable(record)]))
+    return list(dict.fromkeys([*found, *_occasions(record), *_unstable(record), *_not_set(record)]))
 
 
 def _unstable(record: Record) -> list[str]:
@@ -91,6 +91,19 @@ def _unstable(record: Record) -> list[str]:
         if timed is not None and (seen := stability.of(timed)).unstable:
             found.append(f"{oneline(name)} ({'; '.join(seen.causes)})")
     return [f"the latency was unstable while it was taken: {', '.join(found)}"] if found else []
+
+
+def _not_set(record: Record) -> list[str]:
+    """What a target asked of the machine and did not get."""
+    found = []
+    for name in results.names(record):
+        timed = results.latency(record, name)
+        refused = timed.conditions.get("not_set") if timed is not None else None
+        if isinstance(refused, dict):
+            found += [
+                f"the target's '{oneline(key)}' could not be set: {words(why)}" for key, why in refused.items()
+            ]
+    return found
 
 
 def _occasions(record: Record) -> list[str]:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from edgekit.runtimes.base import Executed, Exported, Runtime, Session
 from edgekit.runtimes.coreml import CoreML
 from edgekit.runtimes.litert import LiteRT
+from edgekit.runtimes.null import Null
 from edgekit.runtimes.onnxruntime import OnnxRuntime
 from edgekit.runtimes.openvino import OpenVINO
 from edgekit.runtimes.tensorrt import TensorRT
 from edgekit.runtimes.torch_eager import TorchEager
 
 _RUNTIMES: dict[str, Runtime] = {
-    one.name: one for one in (TorchEager(), OnnxRuntime(), OpenVINO(), TensorRT(), LiteRT(), CoreML())
+    one.name: one for one in (TorchEager(), OnnxRuntime(), OpenVINO(), TensorRT(), LiteRT(), CoreML(), Null())
 }
 
 

@@ -26,6 +26,8 @@ RESULT = WorkerResult(
     clock_mhz_before=None,
     clock_mhz_after=800.0,
     threads=2,
+    harness_s=2e-7,
+    cores=(0, 1),
     executed=ExecutedPrecision(precision="fp32", how="told"),
     energy=Energy(not_measured_reason="no RAPL counters"),
 )

@@ -74,7 +74,12 @@ def test_a_sensor_that_always_says_the_same_is_no_measurement() -> None:
 
     meter = Stuck(3.0, 0.0)
     with pytest.raises(DeviceError, match="stood still"):
-        joules_of(windows_of(meter, meter.run, 0.005), "test")
+        joules_of(windows_of(meter, meter.run, 0.03), "test")
+    # Steady within each window, and another figure under load: it measures.
+    loaded = Stuck(3.0, 1.0)
+    assert joules_of(windows_of(loaded, loaded.run, 0.03), "test")[0].joules_per_inference == pytest.approx(
+        1.0, rel=0.05
+    )
 
 
 def test_an_estimate_has_no_idle_window() -> None:

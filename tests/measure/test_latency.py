@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,8 +11,6 @@ from edgekit.errors import DeviceError
 from edgekit.measure.latency import Job, measurements, run_once
 from edgekit.measure.protocol import Energy, EnergyWindow, ExecutedPrecision, WorkerResult
 from edgekit.recipe import Benchmark
-from edgekit.target import Target
-from tests.measure.conftest import target
 
 
 def result(samples: tuple[float, ...] = (0.002, 0.001), joules: float | None = None) -> WorkerResult:
@@ -31,6 +28,8 @@ def result(samples: tuple[float, ...] = (0.002, 0.001), joules: float | None = N
         clock_mhz_before=None,
         clock_mhz_after=None,
         threads=2,
+        harness_s=2e-7,
+        cores=(0, 1),
         executed=ExecutedPrecision(precision="fp32", how="told"),
         energy=Energy(not_measured_reason="no RAPL counters")
         if joules is None
@@ -101,7 +100,19 @@ def test_measurements(job: Job) -> None:
     assert single["peak_rss_bytes"].samples == (300.0, 300.0)
     assert single["runtime_rss_bytes"].samples == (150.0, 150.0)
     assert single["energy_j"].not_measured_reason == "no RAPL counters"
+    assert single["harness_s"].samples == (2e-7, 2e-7)
+    assert latency[0].conditions["cores"] == [0, 1]
+    assert "device_memory_bytes" not in single
     assert {row.artifact for row in rows} == {"null-fp32"}
+
+
+def test_memory_of_the_device_where_it_is_known(job: Job) -> None:
+    on_gpu = [replace(result(), device_bytes=500), replace(result(), device_bytes_reason="lost")]
+    (row,) = (row for row in measurements(job, on_gpu, Benchmark()) if row.metric == "device_memory_bytes")
+    assert row.samples == (500.0,)
+    unknown = [replace(result(), device_bytes_reason="a container hides it")]
+    (row,) = (row for row in measurements(job, unknown, Benchmark()) if row.metric == "device_memory_bytes")
+    assert row.not_measured_reason == "a container hides it"
 
 
 def test_energy_keeps_source_scope_window_and_idle_power(job: Job) -> None:
@@ -120,26 +131,6 @@ def test_an_estimate_is_a_metric_of_its_own(job: Job) -> None:
     assert "estimate from the rated power" in (rows["energy_j"].not_measured_reason or "")
     assert rows["energy_estimated_j"].samples == (0.2,)
     assert "not measured" in rows["energy_estimated_j"].method
-
-
-def test_the_file_of_an_external_meter_is_read_here(job: Job, null_child: None, tmp_path: Path) -> None:
-    meter = {"kind": "csv", "path": str(tmp_path / "meter.csv"), "period_s": 0.001}
-    asked = target().model_dump() | {"energy_meter": meter}
-    outside = replace(job, target=Target.model_validate(asked))
-    begun = time.time()
-    # A meter that has written ahead of time: 2 W, then 3 W, from before the start to long after the end.
-    rows = "".join(f"{begun - 5 + 0.002 * i},{2 + i % 2}\n" for i in range(30_000))
-    (tmp_path / "meter.csv").write_text("time,watts\n" + rows)
-    found = run_once(outside, warmup=1, runs=2, timeout_s=60).energy
-    assert found.source == "external meter (meter.csv), power sampled every 1 ms"
-    assert len(found.windows) == 3
-    for one in found.windows:
-        # The meter sees the same power busy and idle.
-        assert one.idle_w == pytest.approx(2.5, rel=0.01)
-        assert one.joules_per_inference * one.count == pytest.approx(0.0, abs=0.05)
-    (tmp_path / "meter.csv").unlink()
-    gone = run_once(outside, warmup=1, runs=2, timeout_s=60).energy
-    assert "meter.csv: cannot be read" in (gone.not_measured_reason or "")
 
 
 def test_no_results(job: Job) -> None:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from edgekit.energy_meter import Hwmon
 from edgekit.errors import DeviceError, InputError
-from edgekit.measure import energy, meters, process, worker
+from edgekit.measure import answers, energy, meters, process, worker
 from edgekit.measure.latency import Job
 from edgekit.measure.protocol import Request, Setting
 from edgekit.runtimes.base import Executed
@@ -71,13 +71,6 @@ def test_every_run_is_kept_and_the_images_are_taken_in_turn(job: Job) -> None:
     assert result.executed.fallbacks == ("layer",)
     assert result.threads == len(process.affinity())
     assert result.energy.not_measured_reason == "the target's energy_meter is 'none'"
-
-
-def test_own_cost_of_the_harness(job: Job) -> None:
-    result = worker.measure(request(job, warmup=50, runs=2000), getter(Null()))
-    cost = np.median(result.samples_s)
-    print(f"the harness adds {cost * 1e6:.2f} us to a run (p50), {max(result.samples_s) * 1e6:.1f} us at most")
-    assert len(result.samples_s) == 2000
 
 
 def test_garbage_collection_is_off_from_the_warm_up_on_and_allowed_again_afterwards(job: Job) -> None:
@@ -144,6 +137,16 @@ def test_a_meter_with_options_travels(job: Job, tmp_path: Path) -> None:
     assert again.target.energy_meter == asked
 
 
+def test_what_could_not_be_set_is_told(job: Job) -> None:
+    before = process.affinity()
+    wanted = replace(request(job).target, cores=(before[0], 4096))
+    result = worker.measure(replace(request(job), target=wanted), getter(Null()))
+    assert set(result.not_set) == {"cores"}
+    assert "may not use core 4096" in result.not_set["cores"]
+    assert result.cores == before
+    assert answers.worker_result(result.to_json(), 7, "null").not_set == result.not_set
+
+
 def test_wrong_call(capsys: pytest.CaptureFixture[str]) -> None:
     assert worker.main(["only one"]) == 2
     assert "usage" in capsys.readouterr().err
@@ -166,3 +169,26 @@ def test_process_readers(tmp_path: Path) -> None:
 def test_request_survives_json(job: Job) -> None:
     one = request(job)
     assert Request.from_json(one.to_json()) == one
+
+
+def test_temperature_and_quota(tmp_path: Path) -> None:
+    for zone, value in (("thermal_zone0", "41500"), ("thermal_zone1", "67000"), ("thermal_zone2", "-274000")):
+        (tmp_path / zone).mkdir()
+        (tmp_path / zone / "temp").write_text(f"{value}\n")
+    (tmp_path / "thermal_zone3").mkdir()
+    (tmp_path / "thermal_zone3" / "temp").write_text("\n")
+    assert process.temperature_c(tmp_path) == 67.0
+    assert process.temperature_c(tmp_path / "absent") is None
+    assert process.throttled(tmp_path) is None
+    groups = tmp_path / "sys/fs/cgroup"
+    (groups / "cpu").mkdir(parents=True)
+    (groups / "cpu" / "cpu.stat").write_text("nr_periods 10\nnr_throttled 4\nthrottled_time 99\n")
+    assert process.throttled(tmp_path) == 4
+    # Version 2 comes first, and in it the process's own group.
+    (groups / "cpu.stat").write_text("usage_usec 5\nnr_throttled 7\n")
+    assert process.throttled(tmp_path) == 7
+    (tmp_path / "proc/self").mkdir(parents=True)
+    (tmp_path / "proc/self/cgroup").write_text("1:cpu:/x\n0::/user.slice\n")
+    (groups / "user.slice").mkdir()
+    (groups / "user.slice" / "cpu.stat").write_text("nr_throttled 9\n")
+    assert process.throttled(tmp_path) == 9

@@ -22,7 +22,7 @@ ITEMS = {
     "Hardware platform": ["Device", "Memory", "Power", "Thermal", "System"],
     "Software stack": ["Runtime", "Backend", "Compiler", "Operating", "Driver"],
     "Numerical precision": ["Precision", "PTQ", "Calibration", "Granularity", "Layers"],
-    "Inference protocol": ["Batch", "Warm-up", "Timed", "Synchronization", "Scope"],
+    "Inference protocol": ["Batch", "Warm-up", "Timed", "Synchronization", "Scope", "Cost", "Cores"],
     "Latency reporting": ["p50", "p90", "p99", "Variance", "Dependence", "Throttling", "Stability", "Loading"],
     "Memory footprint": ["Model", "Peak", "Additional"],
     "Energy and power": ["Measurement", "Idle", "Energy", "Variance"],

@@ -151,6 +151,9 @@ def memory(record: Record) -> list[Item]:
     """Size on disk, peak of the process, what the runtime added."""
     names = results.names(record)
     files = [one.name for one in record.artifacts]
+    on_gpu = [name for name in names if record.of(name, "device_memory_bytes")]
+    title = "Memory of the device (held on the GPU after the timed runs)"
+    device = [per_artifact(title, on_gpu, lambda name: results.over_processes(record, name, "device_memory_bytes"))]
     return [
         per_artifact("Model size on disk", files, lambda name: size(record, name)),
         per_artifact(
@@ -163,6 +166,7 @@ def memory(record: Record) -> list[Item]:
             names,
             lambda name: results.over_processes(record, name, "runtime_rss_bytes"),
         ),
+        *(device if on_gpu else []),
     ]
 
 

@@ -13,6 +13,8 @@ from edgekit.report.plain import dig, words
 
 #: No more layers than this are named for each artifact.
 _NAMED = 4
+#: A harness that costs more than this would show in the latency of small networks.
+_MOST_HARNESS_S = 20e-6
 _FLOAT_ONLY = does_not_apply("no pass of this recipe quantizes")
 
 
@@ -120,6 +122,16 @@ def protocol(record: Record) -> list[Item]:
         per_artifact("Timed runs", timed, lambda name: _runs(record, name), none="no artifact was timed"),
         _methods(record, timed),
         item("Scope of I/O handling", _scope(record, timed)),
+        per_artifact(
+            "Cost of the harness", timed, lambda name: _harness(record, name), none="no artifact was timed"
+        ),
+        per_artifact(
+            "Cores and governor",
+            timed,
+            lambda name: _setting(record, name),
+            none="no artifact was timed",
+            prose=True,
+        ),
     ]
 
 
@@ -182,3 +194,27 @@ def _scope(record: Record, timed: list[str]) -> Shown:
         "from one preprocessed input array in memory to the logits in memory; reading, decoding and preprocessing "
         "of the image lie outside"
     )
+
+
+def _harness(record: Record, name: str) -> Shown:
+    """What edgekit's own loop adds to a run, which every latency holds."""
+    found = record.value(name, "harness_s")
+    if found is None or not found.samples:
+        return not_recorded("the record was made before the null runtime was timed beside each artifact")
+    cost_s = max(found.samples)
+    held = "below" if cost_s < _MOST_HARNESS_S else "NOT below"
+    return Shown(
+        f"{figures.number(cost_s * 1e6, 2)} µs a run (null runtime), {held} {_MOST_HARNESS_S * 1e6:.0f} µs"
+    )
+
+
+def _setting(record: Record, name: str) -> Shown:
+    """The cores that the process could use, and what of the target's wishes could not be set."""
+    one = results.latency(record, name)
+    if one is None or "cores" not in one.conditions:
+        return not_recorded("the measurement does not state its cores")
+    text = f"cores {words(one.conditions['cores'])}"
+    refused = one.conditions.get("not_set")
+    if isinstance(refused, dict) and refused:
+        text += "; could NOT be set: " + "; ".join(f"{key}: {words(why)}" for key, why in refused.items())
+    return Shown(text)

@@ -1,0 +1,82 @@
+"""The timing loop on the null runtime, and on recorded samples that it replays."""
+
+from __future__ import annotations
+
+import gc
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from scipy import stats
+
+from edgekit import runtimes
+from edgekit.errors import InputError, UnsupportedError
+from edgekit.evaluate.statistics import quantile
+from edgekit.measure import timing
+from edgekit.runtimes.null import Null, NullSession
+
+BATCHES = [np.full((1, 1, 2, 2), value, np.float32) for value in range(3)]
+
+
+def test_the_null_runtime_is_one_of_the_runtimes_and_exports_nothing(tmp_path: Path) -> None:
+    null = runtimes.get("null")
+    assert isinstance(null, Null)
+    with pytest.raises(UnsupportedError, match="computes nothing"):
+        null.export(None, None, "fp32", tmp_path)  # type: ignore[arg-type]
+    assert null.cannot_run(None) is None  # type: ignore[arg-type]
+    assert "computes nothing" in str(null.cannot_export(None))  # type: ignore[arg-type]
+    (tmp_path / "samples.json").write_text('{"a": 1}')
+    with pytest.raises(InputError, match=r"samples\.json: is no JSON list of seconds"):
+        null.load(tmp_path / "samples.json", None, "fp32")  # type: ignore[arg-type]
+
+
+def test_harness_cost_is_told() -> None:
+    cost_s = timing.harness_s(BATCHES)
+    print(f"the harness adds {cost_s * 1e6:.2f} us to a run (p50)")
+    assert cost_s > 0
+
+
+def test_every_run_sees_its_own_image_in_the_same_memory() -> None:
+    seen: list[tuple[float, int]] = []
+
+    def run(batch: NDArray[np.float32]) -> None:
+        seen.append((float(batch.flat[0]), batch.ctypes.data))
+
+    found = timing.timed(run, BATCHES, warmup=2, runs=7)
+    assert [value for value, _ in seen] == [0, 1, 2, 0, 1, 2, 0, 1, 2]
+    assert len({place for _, place in seen}) == 1
+    assert len(found.samples_s) == 7
+    assert sum(found.samples_s) <= found.wall_s
+
+
+def test_collection_is_allowed_again_after_a_run_that_fails() -> None:
+    def run(batch: NDArray[np.float32]) -> None:
+        raise ValueError("broken")
+
+    with pytest.raises(ValueError, match="broken"):
+        timing.timed(run, BATCHES, 1, 2)
+    assert gc.isenabled()
+
+
+def test_replayed_samples_come_back(tmp_path: Path) -> None:
+    recorded = np.random.default_rng(0).gamma(2.0, 2e-4, 60)
+    path = tmp_path / "samples.json"
+    path.write_text(json.dumps(list(recorded)))
+    session = Null().load(path, None, "fp32")  # type: ignore[arg-type]
+    found = np.array(timing.timed(session.run, BATCHES, warmup=60, runs=60).samples_s)
+    # A run never ends before its recorded time, and each is at its place.
+    assert (found >= recorded).all()
+    assert stats.spearmanr(found, recorded).statistic > 0.5
+    # The statistics are those of numpy and scipy.
+    got = quantile(found, 0.5)
+    assert got.value == np.median(found)
+    ends = np.asarray(stats.quantile_test(found, q=0, p=0.5).confidence_interval(0.95))
+    assert [got.low, got.high] == list(ends)
+
+
+def test_a_session_without_samples_takes_no_time_and_answers() -> None:
+    session = NullSession()
+    assert session.run(BATCHES[0]).shape == (1, 2)
+    assert session.executed().precision == "unknown"
