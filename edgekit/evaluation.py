@@ -26,6 +26,8 @@ from edgekit.target import Target
 from edgekit.variant import PYTORCH, QUANTIZED, Made, Variant
 
 LOGITS = "logits.npy"
+#: Keys of a recipe's ``evaluation`` that the figures of the test split do not depend on.
+_ASIDE = {*ANALYSES, "thumbnails"}
 
 
 class Evaluation:
@@ -51,7 +53,7 @@ class Evaluation:
         key = {
             "model": made.stage.key,
             "data": self._data.key,
-            "evaluation": settings.model_dump(mode="json", exclude=ANALYSES),
+            "evaluation": settings.model_dump(mode="json", exclude=_ASIDE | {"temperature_scaling"}),
             "code": store.code_sha256("evaluate", "evaluation.py", "model.py", "quantization"),
         }
 
@@ -109,7 +111,7 @@ class Evaluation:
             "data": self._data.key,
             "reference": reference.key if reference else None,
             "source": source.key if source else None,
-            "evaluation": settings.model_dump(mode="json", exclude=ANALYSES),
+            "evaluation": settings.model_dump(mode="json", exclude=_ASIDE),
             "trained": trained,
             "code": store.code_sha256("evaluate", "evaluation.py", "runtimes"),
             "versions": store.versions(*variant.runtime.packages, "numpy", "scikit-learn", "scipy"),
@@ -143,6 +145,8 @@ class Evaluation:
                 result["measurements"] = [row.model_dump(mode="json") for row in rows]
                 result["note"] = self._task.headline(rows)
                 result["predictions"] = self._task.predictions(logits)
+                moved = None if before is None else self._task.changed(variant.name, before, logits)
+                result["changed"] = moved.model_dump(mode="json") if moved else None
             return result
 
         return self._stages.run(f"evaluate-{variant.name}", "evaluate", key, work)

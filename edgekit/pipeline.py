@@ -6,20 +6,21 @@ heavy libraries are loaded by the stages that must really work, so that a run wh
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import edgekit
-from edgekit import card, outputs, record, runtimes, store, verdict
+from edgekit import card, outputs, record, runtimes, store, thumbnails, verdict
 from edgekit import recipe as recipes
 from edgekit.analysis import Analyses
 from edgekit.candidates import variants
 from edgekit.choose import recommend
 from edgekit.data.prepared import Prepared, prepare
 from edgekit.errors import DeviceError, InputError, MissingError, UnsupportedError
-from edgekit.evaluation import Evaluation
+from edgekit.evaluation import LOGITS, Evaluation
 from edgekit.lineage import MODEL_CODE, Modelling
 from edgekit.measure import machine
 from edgekit.measure.bench import Bench
@@ -44,6 +45,8 @@ class Judged:
         measurements: of evaluation.
         gates: all that were asked.
         predictions: on the test split.
+        changed: where they are not the source's.
+        logits: of the test split, by name: the files that hold them.
         jobs: what is to be timed, each with the key of the stage that made its file.
     """
 
@@ -53,6 +56,8 @@ class Judged:
     measurements: list[record.Measurement]
     gates: list[record.Gate]
     predictions: list[record.Predictions]
+    changed: list[record.Changed]
+    logits: dict[str, Path]
     jobs: list[tuple[Job, str]]
 
 
@@ -218,6 +223,8 @@ class Run:
         measurements: list[record.Measurement] = []
         gates: list[record.Gate] = []
         predictions: list[record.Predictions] = []
+        changed: list[record.Changed] = []
+        logits: dict[str, Path] = {}
         for variant in wanted:
             exported = done[variant.name] = self._export(variant, prepared, done.get(variant.copies))
             refused = exported.result.get("refused")
@@ -254,6 +261,9 @@ class Run:
             places[variant.name] = exported.folder
             if evaluated is not None and evaluated.result.get("predictions"):
                 predictions.append(record.Predictions(artifact=variant.name, **evaluated.result["predictions"]))
+                logits[variant.name] = evaluated.folder / LOGITS
+            if evaluated is not None and evaluated.result.get("changed"):
+                changed.append(record.Changed.model_validate(evaluated.result["changed"]))
             if target.elsewhere and not refused and failure is None:
                 there = f"{target.elsewhere}; 'edgekit bench --target {target.name}' measures it there"
                 measurements.append(_unmeasured(variant.name, there))
@@ -266,7 +276,7 @@ class Run:
                     measurements.append(_unmeasured(variant.name, "the recipe says benchmark.source: false"))
             else:
                 measurements.append(_unmeasured(variant.name, str(cannot_run or failure)))
-        return Judged(data, artifacts, places, measurements, gates, predictions, jobs)
+        return Judged(data, artifacts, places, measurements, gates, predictions, changed, logits, jobs)
 
     def _with_module(self, target: Target) -> Target:
         if target.runtime != "torch_eager" or self.module is None:
@@ -280,6 +290,7 @@ class Run:
         failed: dict[str, str],
         stages: list[record.Stage],
         command: str,
+        exemplars: Sequence[record.Exemplars] = (),
     ) -> record.Record:
         """Choose among the artifacts, put them in their places, and write the record and its reports.
 
@@ -289,6 +300,7 @@ class Run:
             failed: why an artifact could not be timed, by name.
             stages: of the measurement.
             command: as the user wrote it.
+            exemplars: over the seeds of a study.
         """
         measurements = [*judged.measurements, *timed, *(_unmeasured(*one) for one in failed.items())]
         artifacts = [
@@ -301,7 +313,8 @@ class Run:
         measurements += outputs.benched(artifacts, self.folder)
         artifacts = recommend(artifacts, measurements)
         artifacts = [outputs.place(one, judged.places[one.name], self.folder) for one in artifacts]
-        labels = Prepared.open(judged.data.folder).labels("test") if judged.predictions else ()
+        prepared = Prepared.open(judged.data.folder)
+        labels = prepared.labels("test") if judged.predictions else ()
         commit, dirty = machine.commit()
         made = record.Record(
             edgekit_version=edgekit.__version__,
@@ -320,6 +333,10 @@ class Run:
             gates=(*judged.gates, *costs),
             labels=tuple(int(label) for label in labels),
             predictions=tuple(judged.predictions),
+            changed=tuple(judged.changed),
+            thumbnails=thumbnails.of(judged.changed, prepared, self.recipe.evaluation.thumbnails),
+            subgroups=prepared.subgroups("test") if judged.predictions else {},
+            exemplars=tuple(exemplars),
             warnings=tuple(dict.fromkeys(self.warnings)),
         )
         outputs.publish(made, self.folder)

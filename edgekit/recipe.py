@@ -90,6 +90,13 @@ class Evaluation(Frozen):
     out_of_distribution: OutOfDistribution | None = Field(
         default=None, description="confidence on other images; off when absent, classification only"
     )
+    thumbnails: int = Field(
+        default=0,
+        ge=0,
+        le=24,
+        description="so many of each artifact's worst changed predictions are shown as small pictures, which then "
+        "stand in the record; 0, for none, where images of patients must not; classification only",
+    )
 
 
 class Benchmark(Frozen):
@@ -179,8 +186,9 @@ class _Common(Frozen):
     @model_validator(mode="after")
     def _of_its_task(self) -> Self:
         if self.task.kind == "segmentation":
-            if self.evaluation.temperature_scaling:
-                raise ValueError("evaluation: 'temperature_scaling' is for classification; remove it")
+            for name in ("temperature_scaling", "thumbnails"):
+                if getattr(self.evaluation, name):
+                    raise ValueError(f"evaluation: '{name}' is for classification; remove it")
             for name, instead in _CLASSIFICATION_GATES.items():
                 if getattr(self.gates, name) is not None:
                     raise ValueError(f"gates: '{name}' is for classification; use {instead}")

@@ -124,6 +124,35 @@ class Predictions(_Part):
     confidence: tuple[float, ...] = Field(description="probability of the predicted class, 0 to 1")
 
 
+class ChangedImage(_Part):
+    """One image of the test split of which an artifact says something else than the source."""
+
+    image: int = Field(description="its place in the test split, from 0")
+    id: str = Field(description="what it is called in its source")
+    before: int = Field(description="the class that the source predicts")
+    after: int
+    true_before: float = Field(description="probability that the source gives to the true class")
+    true_after: float
+
+
+class Changed(_Part):
+    """The changed predictions of one artifact, the greatest loss of the true class's probability first."""
+
+    artifact: str
+    count: int = Field(description="of all; 'images' holds the worst")
+    images: tuple[ChangedImage, ...]
+
+
+class Exemplars(_Part):
+    """Compression-identified exemplars of one artifact, over the seeds of a study."""
+
+    artifact: str
+    definition: Literal["hooker", "holste"]
+    seeds: tuple[int, ...]
+    images: tuple[int, ...] | None = Field(default=None, description="places in the test split")
+    not_found_reason: str | None = None
+
+
 class Record(_Part):
     """One run."""
 
@@ -144,6 +173,14 @@ class Record(_Part):
     gates: tuple[Gate, ...] = ()
     labels: tuple[int, ...] = Field(default=(), description="true classes of the test split")
     predictions: tuple[Predictions, ...] = ()
+    changed: tuple[Changed, ...] = ()
+    thumbnails: dict[str, str] = Field(
+        default_factory=dict, description="place in the test split -> small PNG, base64; only where a recipe asks"
+    )
+    subgroups: dict[str, tuple[str, ...]] = Field(
+        default_factory=dict, description="column of the data's table -> subgroup of each image of the test split"
+    )
+    exemplars: tuple[Exemplars, ...] = ()
     warnings: tuple[str, ...] = ()
 
     def of(self, artifact: str, metric: str) -> list[Measurement]:

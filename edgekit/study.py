@@ -5,18 +5,18 @@ All runs share one store, so what two candidates have in common (data, model, tr
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgekit import outputs
+from edgekit import exemplars, outputs
 from edgekit import recipe as recipes
 from edgekit.errors import EdgekitError
 from edgekit.measure.together import Together
 from edgekit.pipeline import Judged, Run
 from edgekit.progress import Reporter
 from edgekit.recipe import StudyRun
-from edgekit.record import Measurement, Record
+from edgekit.record import Exemplars, Measurement, Record
 from edgekit.store import Store
 from edgekit.target import Target
 
@@ -89,6 +89,7 @@ def execute(
             if member.study.timed:
                 session.add(_short(member), judged[member.name].jobs)
         session.measure()
+        populations = {name: _exemplars(name, members, judged) for name in members[0].study.candidates}
         ended = []
         for member, run in zip(members, runs, strict=True):
             if member.name in errors:
@@ -97,7 +98,8 @@ def execute(
             one = judged[member.name]
             timed, failed = session.of(_short(member)) if member.study.timed else (_not_timed(member, one), {})
             stages = session.stages if member.study.timed else []
-            ended.append(Ended(member, run.write(one, timed, failed, stages, command), None))
+            found = populations[member.study.candidate]
+            ended.append(Ended(member, run.write(one, timed, failed, stages, command, found), None))
             used |= run.stages.used
         # After an error the stages of an earlier, whole run may still be wanted.
         if not errors:
@@ -105,6 +107,12 @@ def execute(
         return ended
     finally:
         kept.close()
+
+
+def _exemplars(candidate: str, members: Sequence[StudyRun], judged: Mapping[str, Judged]) -> list[Exemplars]:
+    """Over the seeds of a candidate that came so far."""
+    own = [one for one in members if one.study.candidate == candidate and one.name in judged]
+    return exemplars.find({one.study.seed: judged[one.name].logits for one in own if one.study.seed is not None})
 
 
 def _short(member: StudyRun) -> str:

@@ -253,6 +253,17 @@ def test_what_candidates_have_in_common_is_made_once(finished: Path) -> None:
     assert not list(finished.glob("*/*/stages"))
 
 
+def test_exemplars_are_of_all_seeds_of_a_candidate_and_in_each_record(finished: Path) -> None:
+    found = plain_record(finished / "twice/seed-0")["exemplars"]
+    assert found == plain_record(finished / "twice/seed-1")["exemplars"]
+    shipped = {one["definition"]: one for one in found if one["artifact"] == "eager-fp32"}
+    assert set(shipped) == {"hooker", "holste"}
+    assert shipped["hooker"]["seeds"] == [0, 1]
+    # The file is the source itself, so no image is one.
+    assert shipped["hooker"]["images"] == []
+    assert "## Compression-identified exemplars" in summarize(finished)
+
+
 def test_seeds_make_different_models_and_candidates_the_same_start(finished: Path) -> None:
     sha256 = {}
     for run in ("once/seed-0", "once/seed-1", "twice/seed-0"):

@@ -104,6 +104,7 @@ class Split:
             of each pixel's class, or ``IGNORE``.
         spacings: of each image, mm between neighbours along each axis of the array; none where it is not known.
         valid: index -> ``bool`` mask of the field of view; pixels outside of it count nowhere.
+        subgroups: by column of a table (age, sex, site), the subgroup of each image.
     """
 
     count: int
@@ -114,6 +115,7 @@ class Split:
     mask: Callable[[int], NDArray[np.uint8]] | None = None
     spacings: tuple[tuple[float, ...] | None, ...] | None = None
     valid: Callable[[int], NDArray[np.bool_]] | None = None
+    subgroups: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

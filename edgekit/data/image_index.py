@@ -17,9 +17,10 @@ from edgekit.data.base import SPLITS, DataConfig, Dataset, Split, SplitName
 from edgekit.data.case_files import CaseFile
 from edgekit.data.decode import decode, decode_mask
 from edgekit.data.file_tree import FileTree, open_tree
-from edgekit.data.index_table import Columns, check_columns, fill, read_table
+from edgekit.data.index_table import Columns, check_columns, check_subgroups, fill, read_table
 from edgekit.data.mask_values import check_values
 from edgekit.data.splits import Draw, check_disjoint
+from edgekit.data.subgroups import grouped
 from edgekit.errors import InputError
 
 _MAX_PROBLEMS = 10
@@ -33,6 +34,7 @@ class _Row:
     split: str
     group: str
     mask: str
+    subgroups: tuple[str, ...]
 
 
 class ImageIndex(DataConfig):
@@ -54,6 +56,11 @@ class ImageIndex(DataConfig):
         default_factory=dict,
         description="for a segmentation: value in the masks -> class, or 'ignore' for pixels that count nowhere; "
         "not needed where values are the indices of the classes, or 0 and 255 for two classes",
+    )
+    subgroups: tuple[str, ...] = Field(
+        default=(),
+        description="columns by which changed predictions are counted, such as age, sex and site; many numbers are "
+        "put into four ranges; classification only. Each image's values go into the record",
     )
     draw: Draw | None = None
 
@@ -83,6 +90,10 @@ class ImageIndex(DataConfig):
         groups = [row.group for row in rows] if self.columns.group else None
         files = [CaseFile(row.file, row.mask, "", row.group, f"{csv_name}:{row.line}: ") for row in rows if dense]
         spacings, notes = case_files.geometry(tree, files)
+        cells = zip(*(row.subgroups for row in rows), strict=True)
+        subgroups = {
+            name: grouped(name, list(column), csv_name) for name, column in zip(self.subgroups, cells, strict=True)
+        }
         assigned, drawn = assign([row.split for row in rows], labels, groups, self.draw, csv_name)
         splits: dict[SplitName, Split] = {}
         for name in SPLITS:
@@ -97,7 +108,8 @@ class ImageIndex(DataConfig):
                     groups is not None,
                 )
             else:
-                splits[name] = self._split(tree, csv_name, [rows[n] for n in chosen], classes)
+                own = {column: tuple(values[n] for n in chosen) for column, values in subgroups.items()}
+                splits[name] = self._split(tree, csv_name, [rows[n] for n in chosen], classes, own)
         check_disjoint(splits, csv_name)
         notes += drawn
         if groups is None:
@@ -114,7 +126,14 @@ class ImageIndex(DataConfig):
             provenance["values"] = {str(value): name for value, name in self.values.items()}
         return Dataset(self.path.stem, classes, splits, tuple(notes), provenance)
 
-    def _split(self, tree: FileTree, csv_name: str, rows: list[_Row], classes: tuple[str, ...]) -> Split:
+    def _split(
+        self,
+        tree: FileTree,
+        csv_name: str,
+        rows: list[_Row],
+        classes: tuple[str, ...],
+        subgroups: dict[str, tuple[str, ...]],
+    ) -> Split:
         def image(number: int) -> NDArray[np.uint8]:
             row = rows[number]
             return decode(tree.read(row.file), f"{csv_name}:{row.line}: {row.file}")
@@ -130,6 +149,7 @@ class ImageIndex(DataConfig):
             ids=tuple(row.file for row in rows),
             groups=tuple(row.group for row in rows) if self.columns.group else None,
             mask=mask if self.columns.mask else None,
+            subgroups=subgroups,
         )
 
     def _rows(self, tree: FileTree, csv_name: str, classes: tuple[str, ...], dense: bool) -> list[_Row]:
@@ -140,6 +160,8 @@ class ImageIndex(DataConfig):
                 where=csv_name,
                 remedy="name the column of the masks, or a pattern, in 'columns.mask'",
             )
+        if dense and self.subgroups:
+            raise InputError("'subgroups' is for a classification", where=csv_name, remedy="remove it")
         if dense:
             check_values(self.values, classes, csv_name)
         elif self.values:
@@ -157,6 +179,7 @@ class ImageIndex(DataConfig):
             raise InputError("no such file", where=csv_name, remedy=hint)
         table = read_table(tree.read(self.index), csv_name)
         check_columns(self.columns, table, csv_name)
+        check_subgroups(self.subgroups, table, csv_name)
         rows: list[_Row] = []
         problems: list[str] = []
         seen: dict[str, int] = {}
@@ -207,7 +230,7 @@ class ImageIndex(DataConfig):
         group = cells[self.columns.group] if self.columns.group else ""
         if self.columns.group and not group:
             raise InputError(f"the group '{self.columns.group}' is empty", remedy="name the patient or lesion")
-        return _Row(line, file, label, split, group, mask)
+        return _Row(line, file, label, split, group, mask, tuple(cells[name] for name in self.subgroups))
 
 
 def _numbers(rows: list[_Row], classes: tuple[str, ...] | None) -> NDArray[np.int64]:

@@ -6,6 +6,7 @@ import csv
 import difflib
 import io
 import re
+from collections.abc import Sequence
 
 from pydantic import Field, model_validator
 
@@ -44,17 +45,33 @@ def check_columns(columns: Columns, table: Table, csv_name: str) -> None:
     Raises:
         InputError: one is not, with the nearest that is.
     """
-    header = table[0][1]
     for key, value in columns.model_dump(exclude_none=True).items():
         for column in (_FIELD.findall(value) or [value]) if key in ("file", "mask") else [value]:
-            if column not in header:
-                near = difflib.get_close_matches(column, header, n=1)
-                hint = f", did you mean '{near[0]}'?" if near else ""
-                raise InputError(
-                    f"columns.{key} names the column '{column}', which the table lacks{hint}",
-                    where=f"{csv_name}:1",
-                    remedy=f"it has: {', '.join(header)}",
-                )
+            _check(f"columns.{key}", column, table[0][1], csv_name)
+
+
+def check_subgroups(names: Sequence[str], table: Table, csv_name: str) -> None:
+    """Every column of ``subgroups`` must be in the header of ``table``, and be named once.
+
+    Raises:
+        InputError: one is not, with the nearest that is.
+    """
+    for name in names:
+        _check("subgroups", name, table[0][1], csv_name)
+        if list(names).count(name) > 1:
+            raise InputError(f"'subgroups' names '{name}' twice", where=csv_name, remedy="name it once")
+
+
+def _check(key: str, column: str, header: list[str], csv_name: str) -> None:
+    if column in header:
+        return
+    near = difflib.get_close_matches(column, header, n=1)
+    hint = f", did you mean '{near[0]}'?" if near else ""
+    raise InputError(
+        f"{key} names the column '{column}', which the table lacks{hint}",
+        where=f"{csv_name}:1",
+        remedy=f"it has: {', '.join(header)}",
+    )
 
 
 def fill(pattern: str, cells: dict[str, str]) -> str:

@@ -133,6 +133,13 @@ class Prepared:
         """What each image is called in its source; a window by its case and number."""
         return tuple(json.loads((self.folder / f"{split}_ids.json").read_text(encoding="utf-8")))
 
+    def subgroups(self, split: SplitName) -> dict[str, tuple[str, ...]]:
+        """The subgroup of each image of a classification, by column of its table; empty where none was named."""
+        if self.dense:
+            return {}
+        found = json.loads((self.folder / f"{split}_subgroups.json").read_text(encoding="utf-8"))
+        return {name: tuple(values) for name, values in found.items()}
+
     def inputs(
         self, split: SplitName, indices: Sequence[int] | NDArray[np.integer[Any]] | None = None
     ) -> NDArray[np.float32]:
@@ -162,8 +169,8 @@ def prepare(
     """Decode and convert every image, and resize it or cut it into windows, into ``folder``.
 
     Writes ``<split>_images.npy``, ``<split>_groups.npy``, ``<split>_ids.json`` and ``summary.json``; for a
-    classification ``<split>_labels.npy`` and, where there are masks, ``<split>_masks.npy``; for a segmentation
-    ``<split>_masks.npy`` and ``<split>_cases.json``.
+    classification ``<split>_labels.npy``, ``<split>_subgroups.json`` and, where there are masks,
+    ``<split>_masks.npy``; for a segmentation ``<split>_masks.npy`` and ``<split>_cases.json``.
 
     Args:
         dataset: a loaded data set.

@@ -26,7 +26,8 @@ _BLOCK = 64
 def write_split(
     dataset: Dataset, name: str, split: Split, spec: Preprocessing, folder: Path, report: Callable[[float], None]
 ) -> tuple[list[str], dict[str, Any]]:
-    """Write ``<name>_images.npy``, ``_labels.npy``, ``_groups.npy``, ``_ids.json`` and, with masks, ``_masks.npy``.
+    """Write ``<name>_images.npy``, ``_labels.npy``, ``_groups.npy``, ``_ids.json``, ``_subgroups.json`` and, with
+    masks, ``_masks.npy``.
 
     Args:
         dataset: what the split belongs to.
@@ -85,6 +86,7 @@ def write_split(
     groups = range(split.count) if split.groups is None else split.groups
     np.save(folder / f"{name}_groups.npy", np.unique(groups, return_inverse=True)[1].astype(np.int64))
     (folder / f"{name}_ids.json").write_text(json.dumps(split.ids), encoding="utf-8")
+    (folder / f"{name}_subgroups.json").write_text(json.dumps(split.subgroups), encoding="utf-8")
     counts = np.bincount(labels, minlength=len(dataset.classes))
     smallest, largest = min(sizes, key=_area), max(sizes, key=_area)
     return hashes, {

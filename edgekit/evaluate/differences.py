@@ -90,7 +90,7 @@ def of_shares(
         )
         low, high = pairs.interval
         found[metric] = Difference(
-            value=-pairs.drop,
+            value=(pairs.won - pairs.lost) / pairs.images,
             interval=[-high, -low],
             how=SCORE,
             images=pairs.images,

@@ -42,7 +42,8 @@ class Margin:
 
     def amount(self, value: float) -> str:
         """A change of it, without its unit."""
-        return f"{value * 100:.2f}" if self.points else f"{value:.4f}"
+        text = f"{value * 100:.2f}" if self.points else f"{value:.4f}"
+        return text if text.strip("-0.") else text.removeprefix("-")
 
     @property
     def unit(self) -> str:

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from edgekit.errors import InputError
 from edgekit.evaluate import classification, segmentation
-from edgekit.record import Measurement
+from edgekit.evaluate.changed import changed
+from edgekit.record import Changed, Measurement
 
 if TYPE_CHECKING:
     from edgekit.data.prepared import Prepared
@@ -40,6 +41,10 @@ class Task(Protocol):
 
     def predictions(self, logits: NDArray[np.float32]) -> dict[str, Any] | None:
         """What was predicted for each image, for the record; none where that is too much to keep."""
+        ...
+
+    def changed(self, artifact: str, source: NDArray[np.float32], logits: NDArray[np.float32]) -> Changed | None:
+        """The images that are answered otherwise than by the source; none in segmentation."""
         ...
 
 
@@ -83,6 +88,11 @@ class _Classification:
         confidence = exponent.max(axis=1) / exponent.sum(axis=1)
         return {"predicted": logits.argmax(axis=1).tolist(), "confidence": np.round(confidence, 6).tolist()}
 
+    def changed(self, artifact: str, source: NDArray[np.float32], logits: NDArray[np.float32]) -> Changed | None:
+        if not np.isfinite(logits).all():
+            return None
+        return changed(artifact, source, logits, self.prepared.labels("test"), self.prepared.ids("test"))
+
 
 @dataclass(frozen=True)
 class _Segmentation:
@@ -108,6 +118,9 @@ class _Segmentation:
         return _said("mean_dice", "mean Dice", rows)
 
     def predictions(self, logits: NDArray[np.float32]) -> dict[str, Any] | None:
+        return None
+
+    def changed(self, artifact: str, source: NDArray[np.float32], logits: NDArray[np.float32]) -> Changed | None:
         return None
 
 

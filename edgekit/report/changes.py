@@ -148,7 +148,9 @@ def _read(row: Measurement) -> Change | None:
 
 
 def _signed(value: float, points: bool) -> str:
-    return f"{value * 100:+.2f}" if points else f"{value:+.4f}"
+    text = f"{value * 100:+.2f}" if points else f"{value:+.4f}"
+    # What rounds to nothing has no sign.
+    return text if text.strip("+-0.") else text.lstrip("+-")
 
 
 def _p(value: float) -> str:

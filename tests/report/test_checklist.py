@@ -34,6 +34,8 @@ ITEMS = {
         *["Robustness"] * 3,
         "Confidence",
         "Failure",
+        "Changed",
+        "Compression-identified",
     ],
 }
 

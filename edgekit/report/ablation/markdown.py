@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from edgekit.report import escape, figures, overview
-from edgekit.report.ablation import reading, scores
+from edgekit.report.ablation import exemplars, reading, scores
 from edgekit.report.ablation.rows import Row, rows
 from edgekit.report.ablation.runs import Runs
 from edgekit.report.ablation.scores import FLOAT
@@ -15,6 +15,7 @@ from edgekit.report.plain import dig, words
 #: Headings of the columns that hold words.
 _WORDS = {
     *("candidate", "architecture", "passes", "artifact", "executed", "over", "less", "status"),
+    *("definition", "seeds", "commonest among"),
     *("run", "record", "recipe sha256", "git commit", "made (UTC)"),
 }
 _ONE_OF_MANY = (
@@ -36,7 +37,7 @@ def render(runs: Runs, picture: str | None) -> str:
     parts += [part for target in _targets(found) for part in _artifacts(runs, found, target)]
     if picture:
         parts += [f"![balanced accuracy against p50](<{picture}>)"]
-    parts += [*_differences(runs, found), *_reading(runs), *_provenance(runs)]
+    parts += [*_differences(runs, found), *_exemplars(runs), *_reading(runs), *_provenance(runs)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -136,6 +137,11 @@ def _differences(runs: Runs, found: list[Row]) -> list[str]:
     )
     headings = ["candidate", "artifact", "less", *scores.metrics(runs).values()]
     return ["## Differences to the baseline", text, _table(headings, body), *_noted(notes)]
+
+
+def _exemplars(runs: Runs) -> list[str]:
+    body = exemplars.rows(runs)
+    return ["## Compression-identified exemplars", exemplars.TEXT, _table(exemplars.HEADINGS, body)] if body else []
 
 
 def _reading(runs: Runs) -> list[str]:

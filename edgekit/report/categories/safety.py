@@ -6,7 +6,16 @@ import functools
 from collections import Counter
 
 from edgekit.record import SOURCE, Predictions, Record
-from edgekit.report import changes, classes, figures, headline, out_of_distribution, results, robustness
+from edgekit.report import (
+    changed_images,
+    changes,
+    classes,
+    figures,
+    headline,
+    out_of_distribution,
+    results,
+    robustness,
+)
 from edgekit.report.escape import oneline
 from edgekit.report.figures import Shown, not_measured
 from edgekit.report.items import Item, item, per_artifact
@@ -40,6 +49,8 @@ def items(record: Record) -> list[Item]:
         item("Robustness to all corruptions", robustness.overall(record, compared(record))),
         item("Confidence out of distribution", out_of_distribution.line(record, compared(record))),
         item("Failure modes", _changed(record)),
+        item("Changed images", changed_images.worst(record, compared(record), _why_unlisted(record))),
+        item("Compression-identified exemplars", changed_images.exemplars(record, compared(record))),
     ]
 
 
@@ -113,6 +124,14 @@ def _why_unpaired(record: Record) -> str:
     if record.value(SOURCE, headline.of(record).metric) is None:
         return results.why_not(record, SOURCE, headline.of(record).metric)
     return "the record holds no figures that were paired with the source's"
+
+
+def _why_unlisted(record: Record) -> str:
+    if headline.segments(record):
+        return "they are listed for classification; the cases whose Dice fell stand above"
+    if record.value(SOURCE, "accuracy") is None:
+        return results.why_not(record, SOURCE, "accuracy")
+    return "the record does not list them"
 
 
 def _positives(record: Record, one: classes.ClassCount) -> str:

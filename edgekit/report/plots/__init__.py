@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgekit.record import Record
-from edgekit.report.plots import latency, reliability, robustness, sensitivity, size_latency, style
+from edgekit.report.plots import changed, latency, reliability, robustness, sensitivity, size_latency, style
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -20,6 +20,7 @@ PICTURES: dict[str, tuple[str, Callable[[Record], Figure | None]]] = {
     "reliability.png": ("Reliability: accuracy against confidence", reliability.draw),
     "size_latency.png": ("Size against latency", size_latency.draw),
     "robustness.png": ("Error against the severity of corruptions", robustness.draw),
+    "changed.png": ("Changed predictions that cost the true class most", changed.draw),
     "sensitivity.png": ("Harm of INT8 in each layer alone", sensitivity.draw),
 }
 
