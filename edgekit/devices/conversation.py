@@ -15,7 +15,7 @@ from edgekit.devices.base import Sink
 from edgekit.errors import DeviceError, MissingError
 from edgekit.measure import answers
 from edgekit.measure.link import BEAT_S
-from edgekit.measure.plan import TIMEOUT_S, Plan, Turn
+from edgekit.measure.plan import PREPARE_TIMEOUT_S, TIMEOUT_S, Plan, Turn
 from edgekit.measure.protocol import FORMAT
 
 if TYPE_CHECKING:
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 #: Exit code of a shell that does not find the command.
 _NOT_FOUND = 127
-#: A runner that says nothing for so long hangs: a process may take as long as ``TIMEOUT_S``.
-_SILENCE_S = TIMEOUT_S + 60.0
+#: A runner that says nothing for so long hangs.
+_SILENCE_S = PREPARE_TIMEOUT_S + TIMEOUT_S + 60.0
 _LAST_LINES = 5
 
 
@@ -145,8 +145,10 @@ class Conversation:
             self._sink.failed(turn, f"{artifact}: {event.problem} (on the device of {self._where})")
         elif isinstance(event, events.Result):
             turn = self._turn(event.turn)
-            artifact = self._plan.jobs[turn.job].artifact
-            result = answers.worker_result(json.dumps(event.result), self._plan.runs, f"{self._where}: {artifact}")
+            job = self._plan.jobs[turn.job]
+            result = answers.worker_result(
+                json.dumps(event.result), self._plan.runs, f"{self._where}: {job.artifact}"
+            )
             self._sink.take(turn, result, event.seconds)
 
     def _turn(self, number: int) -> Turn:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from edgekit.devices.base import Sink
 from edgekit.errors import DeviceError
-from edgekit.measure.latency import run_once
+from edgekit.measure.latency import prepare, run_once
 from edgekit.measure.machine import describe
 from edgekit.measure.plan import TIMEOUT_S
 
@@ -22,13 +22,17 @@ class LocalDevice:
 
     def measure(self, jobs: Sequence[Job], protocol: Benchmark, sink: Sink) -> None:
         """See ``Device``."""
-        broken = set()
+        broken, prepared = set(), set()
         for turn in sink.begin(describe()):
             if turn.job in broken:
                 continue
             sink.started(turn)
             started = time.monotonic()
             try:
+                if turn.job not in prepared:
+                    prepare(jobs[turn.job])
+                    prepared.add(turn.job)
+                    started = time.monotonic()
                 result = run_once(jobs[turn.job], protocol.warmup, protocol.runs, TIMEOUT_S)
             except DeviceError as error:
                 broken.add(turn.job)

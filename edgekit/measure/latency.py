@@ -9,21 +9,25 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgekit import environment
 from edgekit.errors import DeviceError
 from edgekit.measure import answers, joules, spawn
+from edgekit.measure.plan import PREPARE_TIMEOUT_S
 from edgekit.measure.protocol import Request, Setting, WorkerResult
 from edgekit.record import Measurement
+from edgekit.runtimes import get
 from edgekit.store import PACKAGE
 from edgekit.target import Precision, Target
 
 if TYPE_CHECKING:
     from edgekit.recipe import Benchmark
 
+#: -P: a file of the user's working folder, such as 'json.py', must not take the place of a module.
+_COMMAND = (sys.executable, "-P", "-m", "edgekit.measure.worker")
 _SCOPE = (
     "inference only: input just written to memory, call to return with the output in memory; preprocessing excluded"
 )
@@ -62,7 +66,24 @@ def run_once(job: Job, warmup: int, runs: int, timeout_s: float) -> WorkerResult
     Raises:
         DeviceError: it failed, died or took too long; with the last lines that it wrote.
     """
-    request = Request(
+    request = _request(job, warmup, runs)
+    text = spawn.fresh_process(_COMMAND, request, _environment(), timeout_s, job.artifact)
+    return answers.worker_result(text, runs, job.artifact)
+
+
+def prepare(job: Job) -> None:
+    """Build what ``job``'s runtime needs on this machine, where it needs something, in a process of its own.
+
+    Raises:
+        DeviceError: it failed, died or took too long.
+    """
+    if get(job.runtime).prepares:
+        request = replace(_request(job, 1, 1), prepare=True)
+        spawn.fresh_process(_COMMAND, request, _environment(), PREPARE_TIMEOUT_S, job.artifact)
+
+
+def _request(job: Job, warmup: int, runs: int) -> Request:
+    return Request(
         runtime=job.runtime,
         path=job.path.resolve(),
         target=Setting.of(job.target),
@@ -71,10 +92,6 @@ def run_once(job: Job, warmup: int, runs: int, timeout_s: float) -> WorkerResult
         warmup=warmup,
         runs=runs,
     )
-    # -P: a file of the user's working folder, such as 'json.py', must not take the place of a module.
-    command = [sys.executable, "-P", "-m", "edgekit.measure.worker"]
-    text = spawn.fresh_process(command, request, _environment(), timeout_s, job.artifact)
-    return answers.worker_result(text, runs, job.artifact)
 
 
 def _environment() -> dict[str, str]:
@@ -198,6 +215,7 @@ def _latency(job: Job, index: int, one: WorkerResult, processes: int, benchmark:
             "harness_s": one.harness_s,
             "cores": list(one.cores),
             "not_set": one.not_set,
+            **({"built": one.executed.built} if one.executed.built else {}),
             "rss_empty_bytes": one.rss_empty_bytes,
             "rss_loaded_bytes": one.rss_loaded_bytes,
             "rss_peak_bytes": one.rss_peak_bytes,

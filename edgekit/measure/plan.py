@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 #: Ends a process that hangs; far above what the slowest runtime needs.
 TIMEOUT_S = 900.0
+#: The same for a process that builds an engine; large networks on small boards take half an hour.
+PREPARE_TIMEOUT_S = 3600.0
 
 
 @dataclass(frozen=True)

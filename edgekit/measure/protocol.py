@@ -64,6 +64,7 @@ class Request:
         inputs: .npy of preprocessed images, float32 ``[k, C, *spatial]``; they are used in turn.
         warmup: runs before the timed ones, at least 1.
         runs: timed runs, at least 1.
+        prepare: build what the runtime needs on this device, and measure nothing.
     """
 
     runtime: str
@@ -73,6 +74,7 @@ class Request:
     inputs: Path
     warmup: int
     runs: int
+    prepare: bool = False
 
     def to_json(self) -> str:
         """As ``from_json`` reads it."""
@@ -104,6 +106,7 @@ class ExecutedPrecision:
     layers: dict[str, int] = field(default_factory=dict)
     fallbacks: tuple[str, ...] = ()
     macs: dict[str, int] = field(default_factory=dict)
+    built: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

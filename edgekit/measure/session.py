@@ -15,6 +15,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from edgekit import environment
 from edgekit.errors import DeviceError
 from edgekit.measure import lock, machine
 from edgekit.measure.link import Link
-from edgekit.measure.plan import TIMEOUT_S, Plan, Turn, in_turn
+from edgekit.measure.plan import PREPARE_TIMEOUT_S, TIMEOUT_S, Plan, PlannedJob, Turn, in_turn
 from edgekit.measure.protocol import FORMAT, Request
 from edgekit.measure.spawn import fresh_process
 from edgekit.store import digest, file_sha256
@@ -70,6 +71,7 @@ class _Session:
         self._machine = machine.describe()
         self._done: list[dict[str, Any]] = []
         self._failed: dict[int, str] = {}
+        self._prepared: set[int] = set()
 
     def run(self, link: Link | None, result: Path) -> int:
         lacks = self._lacks()
@@ -138,8 +140,9 @@ class _Session:
         try:
             found = json.loads(kept.read_text(encoding="utf-8"))
         except (OSError, ValueError):
-            started = time.monotonic()
             try:
+                self._prepare(turn)
+                started = time.monotonic()
                 text = self._measured(turn)
             except DeviceError as error:
                 self._failed[turn.job] = error.problem
@@ -150,9 +153,24 @@ class _Session:
         self._done.append({"artifact": job.artifact, "round": turn.round, **found})
         tell({"event": "result", "turn": number, **found})
 
+    def _prepare(self, turn: Turn) -> None:
+        """Once a job: what its runtime builds on this device."""
+        from edgekit import runtimes
+
+        job = self._plan.jobs[turn.job]
+        if turn.job not in self._prepared and runtimes.get(job.target.runtime).prepares:
+            request = replace(self._request(job), prepare=True)
+            env = environment.of_a_measuring_process()
+            fresh_process(self._command, request, env, PREPARE_TIMEOUT_S, job.artifact)
+        self._prepared.add(turn.job)
+
     def _measured(self, turn: Turn) -> str:
         job = self._plan.jobs[turn.job]
-        request = Request(
+        env = environment.of_a_measuring_process()
+        return fresh_process(self._command, self._request(job), env, TIMEOUT_S, job.artifact)
+
+    def _request(self, job: PlannedJob) -> Request:
+        return Request(
             runtime=job.target.runtime,
             path=self._folder / job.path,
             target=job.target,
@@ -161,7 +179,6 @@ class _Session:
             warmup=self._plan.warmup,
             runs=self._plan.runs,
         )
-        return fresh_process(self._command, request, environment.of_a_measuring_process(), TIMEOUT_S, job.artifact)
 
     def _write(self, result: Path) -> None:
         """All samples, and what they were taken of: the file that 'edgekit bench --import' reads."""

@@ -139,7 +139,11 @@ def main(arguments: list[str]) -> int:
     result = Path(arguments[1])
     try:
         request = Request.from_json(Path(arguments[0]).read_text(encoding="utf-8"))
-        text = measure(request, _get).to_json()
+        if request.prepare:
+            _get(request.runtime).prepare(request.path, request.target, request.precision)
+            text = "{}"
+        else:
+            text = measure(request, _get).to_json()
         code = 0
     except EdgekitError as error:
         text, code = json.dumps({"error": str(error)}), 5

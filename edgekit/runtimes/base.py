@@ -43,6 +43,7 @@ class Executed:
         fallbacks: layers that did not run in the precision asked for.
         macs: multiply-accumulate operations of those layers by precision, with the channels that a kernel adds to
             fill its blocks; empty where it cannot tell.
+        built: what was built of the file on the device that runs it, where the runtime builds something.
     """
 
     precision: str
@@ -50,6 +51,7 @@ class Executed:
     how: str
     fallbacks: tuple[str, ...] = ()
     macs: dict[str, int] = field(default_factory=dict)
+    built: dict[str, Any] = field(default_factory=dict)
 
 
 class Setting(Protocol):
@@ -97,6 +99,8 @@ class Runtime(Protocol):
     """One inference engine. One file each in ``edgekit/runtimes/``, listed in ``__init__.py``."""
 
     name: str
+    #: Whether ``prepare`` does something: it then gets a process of its own, apart from those that measure.
+    prepares: bool = False
     #: Distributions whose versions the record keeps, the one that runs the artifact first.
     packages: tuple[str, ...]
     #: Precisions that are a setting at loading; their file is that of fp32.
@@ -121,6 +125,10 @@ class Runtime(Protocol):
     def export(self, model: Model, target: Target, precision: Precision, folder: Path) -> Exported:
         """Write ``model`` into ``folder`` for batch 1 of its input size."""
         ...
+
+    def prepare(self, path: Path, target: Setting, precision: Precision) -> None:
+        """Build what ``load`` opens, where the runtime builds something on the device; called once before it."""
+        return
 
     def load(self, path: Path, target: Setting, precision: Precision) -> Session:
         """Open an exported file. ``target.threads`` of 0 means every core of the process."""
