@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 from html.parser import HTMLParser
+from importlib import metadata
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -120,18 +121,87 @@ def test_colours_can_be_read_in_light_and_dark(record: Record) -> None:
                 assert _contrast(colour[text], colour[ground]) >= 4.5, f"{text} on {ground}"
 
 
-def test_a_browser_shows_it(record: Record, tmp_path: Path) -> None:
+def _twenty(record: Record) -> Record:
+    """The record with each of its artifacts twice, under two names."""
+    twice = {
+        part: tuple(
+            one.model_copy(update={key: f"{getattr(one, key)}{end}"})
+            for end in ("", "-b")
+            for one in getattr(record, part)
+            if not end or not getattr(one, key).startswith("source")
+        )
+        for part, key in (("artifacts", "name"), ("measurements", "artifact"), ("predictions", "artifact"))
+    }
+    more = [
+        one.model_copy(update={"name": f"cpu-int8-{number}"}) for number, one in enumerate(record.artifacts[2:4])
+    ]
+    return record.model_copy(update={**twice, "artifacts": (*twice["artifacts"], *more)})
+
+
+@pytest.fixture(scope="module")
+def folder(make: Maker, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The reports of a record of twenty artifacts."""
+    record = _twenty(make())
+    assert len(record.artifacts) == 20
+    found = tmp_path_factory.mktemp("page")
+    write(record, found)
+    return found
+
+
+def _browse(page: Path, profile: Path, *more: str) -> subprocess.CompletedProcess[str]:
+    """What a browser makes of a page, and what it says on its console."""
     browser = shutil.which("chromium") or shutil.which("google-chrome")
     if browser is None:
         pytest.skip("no chromium on this machine")
-    write(record, tmp_path)
-    quietly = ("--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'profile'}")
-    made = subprocess.run(
-        [browser, *quietly, "--enable-logging=stderr", "--dump-dom", (tmp_path / "report.html").as_uri()],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=True,
-    )
+    quietly = ("--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={profile}", *more)
+    command = [browser, *quietly, "--enable-logging=stderr", "--dump-dom", page.as_uri()]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+
+
+def test_twenty_artifacts_fit_on_one_page(folder: Path) -> None:
+    assert (folder / "report.html").stat().st_size < 3_000_000
+
+
+def test_a_browser_shows_it(folder: Path, tmp_path: Path) -> None:
+    made = _browse(folder / "report.html", tmp_path / "profile")
     assert "<h1>Deployment checklist" in made.stdout
     assert "CONSOLE" not in made.stderr
+
+
+@pytest.mark.parametrize("width", [1280, 360])
+def test_axe_finds_nothing(folder: Path, tmp_path: Path, width: int) -> None:
+    """With axe-core's own rules, on a copy of the page that lets its script run."""
+    try:
+        script = metadata.distribution("axe-core-python").locate_file("axe_core_python/axe.min.js")
+    except metadata.PackageNotFoundError:
+        pytest.skip("axe-core is not installed")
+    axe = Path(str(script)).read_text(encoding="utf-8").replace("</script", "<\\/script")
+    run = "axe.run().then(found => { document.title = JSON.stringify(found.violations.map(one => one.id)) })"
+    text = (folder / "report.html").read_text(encoding="utf-8")
+    text = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", text)
+    page = tmp_path / "page.html"
+    page.write_text(text.replace("</body>", f"<script>{axe}\n{run}</script></body>"), encoding="utf-8")
+    made = _browse(page, tmp_path / "profile", f"--window-size={width},800", "--virtual-time-budget=60000")
+    title = re.search(r"<title>(.*?)</title>", made.stdout)
+    assert title is not None
+    assert title[1] == "[]"
+
+
+def test_a_phone_need_not_scroll_sideways(folder: Path, tmp_path: Path) -> None:
+    """Wide tables scroll in their own regions, the page does not."""
+    text = (folder / "report.html").read_text(encoding="utf-8")
+    text = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", text)
+    inner = tmp_path / "inner.html"
+    inner.write_text(text, encoding="utf-8")
+    # Headless windows have a least width; a frame has none.
+    outer = tmp_path / "outer.html"
+    measure = "const e = f.contentDocument.documentElement; document.title = `${e.scrollWidth} ${e.clientWidth}`"
+    outer.write_text(
+        f'<title></title><iframe id="f" src="{inner.name}" style="width:360px;height:700px;border:0" '
+        f'onload="{measure}"></iframe>',
+        encoding="utf-8",
+    )
+    made = _browse(outer, tmp_path / "profile", "--allow-file-access-from-files", "--virtual-time-budget=20000")
+    title = re.search(r"<title>(\d+) (\d+)</title>", made.stdout)
+    assert title is not None
+    assert int(title[1]) <= int(title[2]) <= 360

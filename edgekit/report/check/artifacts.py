@@ -54,7 +54,8 @@ def _precision(record: Record, one: Artifact, where: str) -> Iterator[Finding]:
     macs = dig(one.details, "macs_by_precision")
     if isinstance(macs, dict) and sum(macs.values()) and ran == "int8" and not macs.get("int8"):
         yield Finding("precision", where, "ran in int8, but none of its multiply-accumulate operations did")
-    named = one.name.rpartition("-")[2]
+    # A target's own way to INT8 is called 'cpu-int8-static', and one with the rest in BF16 'cpu-int8-bf16'.
+    named = one.name.removeprefix(f"{one.target}-").partition("-")[0]
     if named in _PRECISIONS and named != asked:
         yield Finding("precision", where, f"is called {named}, and asked for {asked}")
     for gate in record.gates:
