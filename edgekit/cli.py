@@ -255,19 +255,15 @@ def models(
 @app.command()
 def schema(
     kind: Annotated[Literal["recipe", "target"], typer.Argument(help="which file")],
+    form: Annotated[Literal["json", "markdown"], typer.Option("--format", help="markdown: for people")] = "json",
 ) -> None:
-    """Print the JSON Schema of a recipe or target file, for editors."""
-    if kind == "recipe":
-        from pydantic import TypeAdapter
+    """Print the JSON Schema of a recipe or target file, for editors; or the same as a reference to read."""
+    from edgekit import schema_reference
 
-        from edgekit.recipe import Recipe, Study
-
-        found = TypeAdapter(Recipe | Study).json_schema()
-    else:
-        from edgekit.target import Target
-
-        found = Target.model_json_schema()
-    typer.echo(json.dumps(found, indent=1))
+    if form == "markdown":
+        typer.echo(schema_reference.markdown(kind), nl=False)
+        return
+    typer.echo(json.dumps(schema_reference.json_schema(kind), indent=1))
 
 
 def _shown(path: Path) -> str:
