@@ -164,13 +164,32 @@ def _elsewhere(record: Record) -> Record:
 def test_latencies_of_other_machines_are_refused_unless_told(make: Maker, tmp_path: Path) -> None:
     paths = [_write(tmp_path / "a", make()), _write(tmp_path / "b", _elsewhere(make()))]
     runs = comparison.read(paths)
-    with pytest.raises(InputError, match=r"taken on 2 machines.*Test CPU.*Other CPU.*--across-machines"):
+    with pytest.raises(InputError, match=r"taken on different machines.*Test CPU.*Other CPU.*--across-machines"):
         comparison.render(runs)
     heads, *rows = _table(comparison.render(runs, across_machines=True), "Latency")
     assert heads[-1] == "machine"
     assert [row[-1].startswith("DIFFERENT MACHINES") for row in rows] == [True, True]
     assert [row[-1].endswith(cpu) for row, cpu in zip(rows, ("Test CPU", "Other CPU"), strict=True)] == [True, True]
     assert "machine" not in _table(comparison.render(comparison.read([paths[0], paths[0]])), "Latency")[0]
+
+
+def _on_a_device(record: Record, cpu: str) -> Record:
+    """The record with the latencies of the phone's file taken on another machine."""
+    rows = [
+        row.model_copy(update={"conditions": {**row.conditions, "machine": {"cpu": cpu}}})
+        if (row.artifact, row.metric) == ("android-fp32", "latency_s")
+        else row
+        for row in record.measurements
+    ]
+    return record.model_copy(update={"measurements": tuple(rows)})
+
+
+def test_files_of_one_device_are_compared_beside_those_of_another(make: Maker, tmp_path: Path) -> None:
+    paths = [_write(tmp_path / name, _on_a_device(make(), "Phone")) for name in ("a", "b")]
+    assert "DIFFERENT" not in comparison.render(comparison.read(paths))
+    other = _write(tmp_path / "c", _on_a_device(make(), "Other phone"))
+    with pytest.raises(InputError, match=r"different machines.*: Phone.*: Other phone"):
+        comparison.render(comparison.read([paths[0], other]))
 
 
 def test_a_run_without_latencies_is_of_any_machine(make: Maker, tmp_path: Path) -> None:

@@ -43,15 +43,38 @@ def read(paths: Sequence[Path]) -> list[Run]:
     return [Run(name, record) for name, record in zip(names, found, strict=True)]
 
 
-def machines(run: Run) -> dict[str, str]:
-    """Fingerprint -> processor of every machine on which the newest latencies of a run were taken."""
+def machines(run: Run) -> dict[str, tuple[str, str]]:
+    """Artifact -> fingerprint and processor of the machine on which its newest latency was taken."""
     found = {}
     for name in results.names(run.record):
         one = results.latency(run.record, name)
         if one is not None:
             machine = dig(one.conditions, "machine") or run.record.machine
-            found[fingerprint(machine)] = words(dig(machine, "cpu") or "a machine not recorded")
+            found[name] = fingerprint(machine), words(dig(machine, "cpu") or "a machine not recorded")
     return found
+
+
+def differing(runs: Sequence[Run]) -> dict[str, str]:
+    """Run -> processor of the machines that cannot be compared; nothing where all can.
+
+    A run may have files on several devices. Those of one name are set side by side, so they must be of one machine;
+    runs that have no file in common must be of one machine at least in part.
+    """
+    timed = [(run.name, machines(run)) for run in runs]
+    apart: dict[str, str] = {}
+    for at, (name, mine) in enumerate(timed):
+        for other, theirs in timed[at + 1 :]:
+            both = mine.keys() & theirs.keys()
+            unlike = {artifact for artifact in both if mine[artifact][0] != theirs[artifact][0]}
+            if not both and {one for one, _ in mine.values()}.isdisjoint({one for one, _ in theirs.values()}):
+                unlike = (mine.keys() | theirs.keys()) if mine and theirs else set()
+            if unlike:
+                apart |= {name: _cpus(mine, unlike), other: _cpus(theirs, unlike)}
+    return apart
+
+
+def _cpus(timed: dict[str, tuple[str, str]], names: set[str]) -> str:
+    return ", ".join(dict.fromkeys(cpu for name, (_, cpu) in timed.items() if name in names))
 
 
 def refuse_across(runs: Sequence[Run]) -> None:
@@ -60,13 +83,10 @@ def refuse_across(runs: Sequence[Run]) -> None:
     Raises:
         InputError: the runs were timed on more than one machine.
     """
-    found: dict[str, tuple[str, str]] = {}
-    for run in runs:
-        for machine, cpu in machines(run).items():
-            found.setdefault(machine, (run.name, cpu))
-    if len(found) > 1:
-        said = "; ".join(f"{name}: {cpu}" for name, cpu in found.values())
+    found = differing(runs)
+    if found:
+        said = "; ".join(f"{name}: {cpu}" for name, cpu in found.items())
         raise InputError(
-            f"latencies were taken on {len(found)} machines, and are not compared ({said})",
+            f"latencies were taken on different machines, and are not compared ({said})",
             remedy="measure on one machine with 'edgekit bench', or add --across-machines: every row then says so",
         )

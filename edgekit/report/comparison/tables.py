@@ -8,7 +8,7 @@ from edgekit.record import SOURCE, Record
 from edgekit.report import figures, overview, results
 from edgekit.report.categories.costs import size
 from edgekit.report.comparison import same_images
-from edgekit.report.comparison.runs import Run, machines, refuse_across
+from edgekit.report.comparison.runs import Run, differing, machines, refuse_across
 from edgekit.report.escape import markdown, oneline
 from edgekit.report.figures import Shown, not_measured
 from edgekit.report.notes import Notes
@@ -41,7 +41,7 @@ def render(runs: Sequence[Run], across_machines: bool = False) -> str:
     """
     if not across_machines:
         refuse_across(runs)
-    several = len({one for run in runs for one in machines(run)}) > 1
+    apart = bool(differing(runs))
     artifacts = list(dict.fromkeys(name for run in runs for name in results.names(run.record)))
     parts = [
         "## Networks",
@@ -49,7 +49,7 @@ def render(runs: Sequence[Run], across_machines: bool = False) -> str:
         *_paired(runs),
         "## Latency: p50 in ms, and how many times faster than PyTorch as trained",
         "Batch 1. Compare within a row: other rows may have been measured at another time.",
-        *_table(runs, artifacts, _latency, _machine if several else None),
+        *_table(runs, artifacts, _latency, _machine if apart else None),
         "## Size of the files in MB",
         *_table(runs, [name for name in artifacts if name not in (SOURCE, results.FUSED)], size),
         "## How it was measured",
@@ -59,7 +59,7 @@ def render(runs: Sequence[Run], across_machines: bool = False) -> str:
 
 
 def _machine(run: Run) -> str:
-    cpus = ", ".join(dict.fromkeys(machines(run).values())) or "not timed"
+    cpus = ", ".join(dict.fromkeys(cpu for _, cpu in machines(run).values())) or "not timed"
     return f"DIFFERENT MACHINES, not comparable between rows; here {cpus}"
 
 
