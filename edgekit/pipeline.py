@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import edgekit
-from edgekit import card, outputs, record, runtimes, store, thumbnails, verdict
+from edgekit import card, hygiene, outputs, record, runtimes, store, thumbnails, verdict
 from edgekit import recipe as recipes
 from edgekit.analysis import Analyses
 from edgekit.candidates import variants
@@ -93,6 +93,7 @@ class Run:
         self.module = module
         self.reporter = reporter
         self.warnings: list[str] = []
+        self.findings: dict[str, Any] = {}
         self._check_targets()
         self.store = shared or Store(folder, recipe.name)
         self.stages = Stages(self.store, reporter)
@@ -129,6 +130,8 @@ class Run:
         """Everything up to the measurement of latency: make the models, export, evaluate and judge them."""
         data = self._data()
         prepared = Prepared.open(data.folder)
+        self.findings, leaks = hygiene.check(self.stages, data, prepared, self.recipe.data.leakage)
+        self.warnings += leaks
         # Before the models: what the data does not allow is refused at once.
         analyses = Analyses(self.stages, self.recipe, prepared, data)
         modelling = Modelling(self.stages, self.recipe, self.targets, self.module, data)
@@ -148,7 +151,7 @@ class Run:
         config, spec, dense = self.recipe.data, self.recipe.input, self.recipe.task.kind == "segmentation"
         config.fetch()
         key = {
-            "data": config.model_dump(mode="json"),
+            "data": config.model_dump(mode="json", exclude={"leakage"}),
             "input": spec.model_dump(mode="json"),
             "task": self.recipe.task.kind,
             "classes": self.recipe.task.classes,
@@ -324,7 +327,7 @@ class Run:
             command=command,
             recipe=recipes.plain(self.recipe),
             recipe_sha256=recipes.sha256(self.recipe),
-            data=contract(judged.data.result["summary"]),
+            data=contract({**judged.data.result["summary"], "hygiene": self.findings}),
             machine=machine.describe(),
             targets={name: target.model_dump(mode="json") for name, target in self.targets.items()},
             stages=(*self.stages.done, *stages),

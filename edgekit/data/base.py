@@ -132,6 +132,12 @@ class Dataset:
 class DataConfig(Frozen):
     """Base of every data source that a recipe can name. One file each in ``edgekit/data/``."""
 
+    leakage: Literal["warn", "error", "ignore"] = Field(
+        default="warn",
+        description="images that two splits hold, the same or nearly: warn puts them at the top of the checklist, "
+        "error stops the run, ignore does not look for them",
+    )
+
     def files(self) -> tuple[Path, ...]:
         """The files and folders that determine the data; their content is part of every cache key."""
         return ()

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from edgekit.record import Record
-from edgekit.report import changed_images, confusions, out_of_distribution, robustness
+from edgekit.report import changed_images, confusions, hygiene, out_of_distribution, robustness
 from edgekit.report.analysis import Analysis
 
-_TABLES = (changed_images.table, robustness.table, out_of_distribution.table, confusions.table)
+_TABLES = (changed_images.table, robustness.table, out_of_distribution.table, confusions.table, hygiene.table)
 
 
 def tables(record: Record, artifacts: Sequence[str]) -> list[Analysis]:

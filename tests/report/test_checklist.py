@@ -36,6 +36,7 @@ ITEMS = {
         "Failure",
         "Changed",
         "Compression-identified",
+        "Data",
     ],
 }
 

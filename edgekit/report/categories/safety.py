@@ -12,6 +12,7 @@ from edgekit.report import (
     classes,
     figures,
     headline,
+    hygiene,
     out_of_distribution,
     results,
     robustness,
@@ -51,6 +52,7 @@ def items(record: Record) -> list[Item]:
         item("Failure modes", _changed(record)),
         item("Changed images", changed_images.worst(record, compared(record), _why_unlisted(record))),
         item("Compression-identified exemplars", changed_images.exemplars(record, compared(record))),
+        item("Data hygiene", hygiene.line(record)),
     ]
 
 
