@@ -22,7 +22,7 @@ from edgekit.data.prepared import Prepared, prepare
 from edgekit.errors import DeviceError, InputError, MissingError, UnsupportedError
 from edgekit.evaluation import LOGITS, Evaluation
 from edgekit.lineage import MODEL_CODE, Modelling
-from edgekit.measure import machine
+from edgekit.measure import machine, preprocessing
 from edgekit.measure.bench import Bench
 from edgekit.measure.latency import Job
 from edgekit.progress import Reporter, Update
@@ -156,7 +156,7 @@ class Run:
             "task": self.recipe.task.kind,
             "classes": self.recipe.task.classes,
             "files": [store.file_sha256(path) for path in config.files()],
-            "code": store.code_sha256("data"),
+            "code": store.code_sha256("data", "measure/preprocessing.py"),
             "versions": store.versions("numpy", "pillow", "scikit-image", "medmnist", "nibabel"),
         }
 
@@ -164,7 +164,7 @@ class Run:
             dataset = config.load(self.recipe.task.classes, dense=dense)
             summary = prepare(dataset, spec, folder, update, dense=dense)
             counts = ", ".join(f"{name} {part['count']}" for name, part in summary["splits"].items())
-            return {"summary": summary, "note": counts}
+            return {"summary": summary, "preprocessing": preprocessing.times(dataset, spec), "note": counts}
 
         done = self.stages.run("data", "data", key, work)
         self.warnings += done.result["summary"]["notes"]
@@ -223,7 +223,7 @@ class Run:
         jobs: list[tuple[Job, str]] = []
         artifacts: list[record.Artifact] = []
         places: dict[str, Path] = {}
-        measurements: list[record.Measurement] = []
+        measurements = [preprocessing.measurement(data.result["preprocessing"])]
         gates: list[record.Gate] = []
         predictions: list[record.Predictions] = []
         changed: list[record.Changed] = []

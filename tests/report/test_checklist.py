@@ -8,7 +8,7 @@ import pytest
 from edgekit.measure import joules
 from edgekit.measure.protocol import Energy, EnergyWindow
 from edgekit.record import Measurement, Record
-from edgekit.report import Item, results, rows
+from edgekit.report import Item, overview, results, rows
 from edgekit.report.classes import rarest
 
 if TYPE_CHECKING:
@@ -22,7 +22,16 @@ ITEMS = {
     "Hardware platform": ["Device", "Memory", "Power", "Thermal", "System"],
     "Software stack": ["Runtime", "Backend", "Compiler", "Operating", "Driver"],
     "Numerical precision": ["Precision", "PTQ", "Calibration", "Granularity", "Layers"],
-    "Inference protocol": ["Batch", "Warm-up", "Timed", "Synchronization", "Scope", "Cost", "Cores"],
+    "Inference protocol": [
+        "Batch",
+        "Warm-up",
+        "Timed",
+        "Synchronization",
+        "Scope",
+        "Preprocessing",
+        "Cost",
+        "Cores",
+    ],
     "Latency reporting": ["p50", "p90", "p99", "Variance", "Dependence", "Throttling", "Stability", "Loading"],
     "Memory footprint": ["Model", "Peak", "Additional"],
     "Energy and power": ["Measurement", "Idle", "Energy", "Variance"],
@@ -254,3 +263,44 @@ def test_a_run_without_timed_runs_says_so(record: Record) -> None:
     one = record.model_copy(update={"measurements": (*kept, missing)})
     assert find(one, "Inference protocol", "Timed").reason == "not measured: no artifact was timed"
     assert find(one, "Latency reporting", "p50").each["source"].why == "benchmark.source: false"
+
+
+def test_protocol_tells_preprocessing_the_harness_and_what_could_not_be_set(record: Record) -> None:
+    title = "Inference protocol"
+    assert "did not time it" in (find(record, title, "Preprocessing").reason or "")
+    assert "before the null runtime" in (find(record, title, "Cost").reason or "")
+    steps = {"decode_s": [0.001, 0.003], "resize_s": [0.0005, 0.0005], "normalize_s": [0.0001, 0.0001]}
+    one = Measurement(
+        artifact="source",
+        metric="preprocessing_s",
+        unit="s",
+        samples=(0.0016, 0.0036),
+        method="timed",
+        conditions=steps,
+    )
+    made = record.model_copy(update={"measurements": (*record.measurements, one)})
+    assert find(made, title, "Preprocessing").value == (
+        "p50 2.60 ms (decode 2.00 ms, resize 0.500 ms, normalize 0.100 ms), 2 images of the test split; timed"
+    )
+    cost = [
+        Measurement(artifact=name, metric="harness_s", unit="s", samples=(2e-7, seconds), method="null runtime")
+        for name, seconds in (("cpu-int8", 3e-7), ("cpu-fp32", 3e-5))
+    ]
+    made = record.model_copy(update={"measurements": (*record.measurements, *cost)})
+    shown = find(made, title, "Cost").each
+    assert shown["cpu-int8"].text == "0.30 µs a run (null runtime), below 20 µs"
+    assert shown["cpu-fp32"].text == "30 µs a run (null runtime), NOT below 20 µs"
+
+
+def test_what_could_not_be_set_is_a_warning(record: Record) -> None:
+    refused = {"governor": "permission denied"}
+
+    def bound(row: Measurement) -> Measurement:
+        if row.artifact != "cpu-int8" or row.metric != "latency_s":
+            return row
+        return row.model_copy(update={"conditions": {**row.conditions, "cores": [0, 1], "not_set": refused}})
+
+    made = record.model_copy(update={"measurements": tuple(map(bound, record.measurements))})
+    shown = find(made, "Inference protocol", "Cores").each["cpu-int8"].text
+    assert shown == "cores 0, 1; could NOT be set: governor: permission denied"
+    assert "the target's 'governor' could not be set: permission denied" in overview.warnings(made)

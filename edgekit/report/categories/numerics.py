@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import statistics as standard
 from typing import Any
 
-from edgekit.record import Artifact, Record, Stage
+from edgekit.record import SOURCE, Artifact, Record, Stage
 from edgekit.report import figures, results
 from edgekit.report.escape import oneline
 from edgekit.report.figures import Shown, does_not_apply, not_measured, not_recorded
@@ -122,6 +123,7 @@ def protocol(record: Record) -> list[Item]:
         per_artifact("Timed runs", timed, lambda name: _runs(record, name), none="no artifact was timed"),
         _methods(record, timed),
         item("Scope of I/O handling", _scope(record, timed)),
+        item("Preprocessing of one image, timed apart", _preprocessing(record)),
         per_artifact(
             "Cost of the harness", timed, lambda name: _harness(record, name), none="no artifact was timed"
         ),
@@ -194,6 +196,22 @@ def _scope(record: Record, timed: list[str]) -> Shown:
         "from one preprocessed input array in memory to the logits in memory; reading, decoding and preprocessing "
         "of the image lie outside"
     )
+
+
+def _preprocessing(record: Record) -> Shown:
+    """The median of an image's way to the network, and of each of its steps."""
+    found = record.value(SOURCE, "preprocessing_s")
+    if found is None or not found.samples:
+        given = [one.not_measured_reason for one in record.of(SOURCE, "preprocessing_s")]
+        return not_measured(next(filter(None, given), "this run did not time it"))
+    steps = [
+        f"{step} {figures.duration(standard.median(seconds))}"
+        for step in ("decode", "resize", "normalize")
+        if isinstance(seconds := found.conditions.get(f"{step}_s"), (list, tuple)) and seconds
+    ]
+    count = figures.counted(len(found.samples), "image")
+    total = figures.duration(standard.median(found.samples))
+    return Shown(f"p50 {total} ({', '.join(steps)}), {count} of the test split; {oneline(found.method)}")
 
 
 def _harness(record: Record, name: str) -> Shown:
