@@ -99,6 +99,13 @@ class Evaluation(Frozen):
     )
 
 
+class Throughput(Frozen):
+    """Images a second of several streams, each of batch 1, beside one another: no latency is taken from it."""
+
+    streams: int = Field(default=0, ge=0, le=256, description="0: one a core")
+    window_s: float = Field(default=1.0, ge=0.1, le=60, description="length of each of three windows")
+
+
 class Benchmark(Frozen):
     """The latency protocol: batch 1, fresh processes, artifacts in turn."""
 
@@ -106,6 +113,9 @@ class Benchmark(Frozen):
     runs: int = Field(default=200, ge=10)
     processes: int = Field(default=3, ge=1)
     source: bool = Field(default=True, description="also measure the model in PyTorch, as trained and fused")
+    throughput: Throughput | None = Field(
+        default=None, description="also measure throughput, after the latency; {} for the defaults"
+    )
     mlperf_single_stream: bool = Field(
         default=False, description="also report the 90th percentile by LoadGen's early-stopping estimate"
     )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from edgekit.devices.base import Sink
 from edgekit.errors import DeviceError
-from edgekit.measure.latency import prepare, run_once
+from edgekit.measure.latency import prepare, run_once, throughput_of
 from edgekit.measure.machine import describe
 from edgekit.measure.plan import TIMEOUT_S
 
@@ -33,7 +33,9 @@ class LocalDevice:
                     prepare(jobs[turn.job])
                     prepared.add(turn.job)
                     started = time.monotonic()
-                result = run_once(jobs[turn.job], protocol.warmup, protocol.runs, TIMEOUT_S)
+                result = run_once(
+                    jobs[turn.job], protocol.warmup, protocol.runs, TIMEOUT_S, throughput_of(protocol)
+                )
             except DeviceError as error:
                 broken.add(turn.job)
                 sink.failed(turn, str(error))

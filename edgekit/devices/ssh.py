@@ -25,6 +25,7 @@ from edgekit.devices.connect import connected
 from edgekit.devices.conversation import Conversation
 from edgekit.devices.files import Upload, planned, uploads
 from edgekit.errors import DeviceError
+from edgekit.measure import latency
 from edgekit.measure.plan import Lock, Plan
 
 if TYPE_CHECKING:
@@ -96,6 +97,7 @@ class SshDevice:
             runs=protocol.runs,
             lock=Lock(lock, owner, self.wait_s),
             linked=True,
+            throughput=latency.throughput_of(protocol),
         )
 
     async def _run(

@@ -141,6 +141,7 @@ class Bench:
                 "target": job.target.model_dump(mode="json"),
                 "warmup": self._protocol.warmup,
                 "runs": self._protocol.runs,
+                "throughput": self._protocol.model_dump(mode="json")["throughput"],
                 "round": round_,
                 "session": self._session,
                 "machine": fingerprint(self.machine),

@@ -17,7 +17,7 @@ from edgekit import environment
 from edgekit.errors import DeviceError
 from edgekit.measure import answers, joules, spawn
 from edgekit.measure.plan import PREPARE_TIMEOUT_S
-from edgekit.measure.protocol import Request, Setting, WorkerResult
+from edgekit.measure.protocol import Request, Setting, Throughput, WorkerResult
 from edgekit.record import Measurement
 from edgekit.runtimes import get
 from edgekit.store import PACKAGE
@@ -54,7 +54,15 @@ class Job:
     inputs: Path
 
 
-def run_once(job: Job, warmup: int, runs: int, timeout_s: float) -> WorkerResult:
+def throughput_of(benchmark: Benchmark) -> Throughput | None:
+    """What of the recipe's ``benchmark.throughput`` travels."""
+    asked = benchmark.throughput
+    return None if asked is None else Throughput(asked.streams, asked.window_s)
+
+
+def run_once(
+    job: Job, warmup: int, runs: int, timeout_s: float, throughput: Throughput | None = None
+) -> WorkerResult:
     """Measure ``job`` once, in a process of its own.
 
     Args:
@@ -62,11 +70,12 @@ def run_once(job: Job, warmup: int, runs: int, timeout_s: float) -> WorkerResult
         warmup: runs before the timed ones.
         runs: timed runs.
         timeout_s: seconds after which the process is ended.
+        throughput: measured too, after the latency.
 
     Raises:
         DeviceError: it failed, died or took too long; with the last lines that it wrote.
     """
-    request = _request(job, warmup, runs)
+    request = replace(_request(job, warmup, runs), throughput=throughput)
     text = spawn.fresh_process(_COMMAND, request, _environment(), timeout_s, job.artifact)
     return answers.worker_result(text, runs, job.artifact)
 
@@ -112,7 +121,7 @@ def measurements(job: Job, results: Sequence[WorkerResult], benchmark: Benchmark
     Returns:
         ``latency_s`` once a process, with all its samples; then ``load_s``, ``first_inference_s``,
         ``peak_rss_bytes``, ``runtime_rss_bytes`` and ``harness_s``, each with one sample a process, and on a GPU
-        ``device_memory_bytes``; ``energy_j`` with one a window.
+        ``device_memory_bytes``; ``throughput_per_s``, where it was asked for, and ``energy_j`` with one a window.
 
     Raises:
         DeviceError: there are no results.
@@ -131,7 +140,7 @@ def measurements(job: Job, results: Sequence[WorkerResult], benchmark: Benchmark
                 conditions={**_shared(job, results[0]), "processes": len(results)},
             )
         )
-    rows += _device_memory(job, results)
+    rows += [*_device_memory(job, results), *_throughput(job, results)]
     return [*rows, *joules.measurements(job.artifact, [one.energy for one in results], _shared(job, results[0]))]
 
 
@@ -179,6 +188,27 @@ def _device_memory(job: Job, results: Sequence[WorkerResult]) -> list[Measuremen
             not_measured_reason=None if held else reason,
             method="memory that the process holds on the GPU after the timed runs, as its driver tells",
             conditions={**_shared(job, results[0]), "processes": len(results)},
+        )
+    ]
+
+
+def _throughput(job: Job, results: Sequence[WorkerResult]) -> list[Measurement]:
+    """Where it was asked for: one sample a window."""
+    found = [one.throughput for one in results if one.throughput is not None]
+    if not found:
+        return []
+    samples = tuple(rate for one in found for rate in one.per_s)
+    reason = next((one.not_measured_reason for one in found if one.not_measured_reason), None)
+    each = {"streams": found[0].streams, "threads": found[0].threads, "window_s": found[0].window_s}
+    return [
+        Measurement(
+            artifact=job.artifact,
+            metric="throughput_per_s",
+            unit="1/s",
+            samples=samples or None,
+            not_measured_reason=None if samples else reason,
+            method="images that all streams together finish in a window, each stream of batch 1; throughput mode",
+            conditions={**_shared(job, results[0]), **each, "processes": len(results)},
         )
     ]
 

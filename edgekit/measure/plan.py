@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from edgekit.measure.protocol import FORMAT, Setting
+from edgekit.measure.protocol import FORMAT, Setting, Throughput
 
 if TYPE_CHECKING:
     from edgekit.target import Precision
@@ -71,6 +71,7 @@ class Plan:
         runs: timed runs in each.
         lock: of the device; none where nobody else uses it.
         linked: whether another machine listens; the runner then asks it for the turns, and ends when it is gone.
+        throughput: measured in each process too; none: not.
     """
 
     edgekit_version: str
@@ -81,6 +82,7 @@ class Plan:
     runs: int
     lock: Lock | None
     linked: bool
+    throughput: Throughput | None = None
 
     def to_json(self) -> str:
         """As ``from_json`` reads it."""
@@ -99,7 +101,9 @@ class Plan:
             raise ValueError(f"the plan's format is not {FORMAT}: runner and plan come from different versions")
         jobs = [PlannedJob(**{**one, "target": Setting.from_plain(one["target"])}) for one in data["jobs"]]
         lock = Lock(**data["lock"]) if data["lock"] is not None else None
-        made = cls(**{**data, "jobs": tuple(jobs), "lock": lock})
+        asked = data.get("throughput")
+        throughput = None if asked is None else Throughput(**asked)
+        made = cls(**{**data, "jobs": tuple(jobs), "lock": lock, "throughput": throughput})
         for name in (*made.files, *(one.path for one in jobs), *(one.inputs for one in jobs)):
             if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
                 raise ValueError(f"'{name}' leaves the folder of the plan")

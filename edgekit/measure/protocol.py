@@ -53,6 +53,14 @@ class Setting:
 
 
 @dataclass(frozen=True)
+class Throughput:
+    """What is asked of throughput: how many streams, 0 for one a core, and seconds of a window."""
+
+    streams: int
+    window_s: float
+
+
+@dataclass(frozen=True)
 class Request:
     """One artifact to measure in one process.
 
@@ -65,6 +73,7 @@ class Request:
         warmup: runs before the timed ones, at least 1.
         runs: timed runs, at least 1.
         prepare: build what the runtime needs on this device, and measure nothing.
+        throughput: measured too, after the latency; none: not.
     """
 
     runtime: str
@@ -75,6 +84,7 @@ class Request:
     warmup: int
     runs: int
     prepare: bool = False
+    throughput: Throughput | None = None
 
     def to_json(self) -> str:
         """As ``from_json`` reads it."""
@@ -84,15 +94,14 @@ class Request:
     def from_json(cls, text: str) -> Request:
         """What ``to_json`` wrote; raises ``TypeError``, ``ValueError`` or ``KeyError`` on anything else."""
         data: dict[str, Any] = json.loads(text)
-        target = data.pop("target")
-        return cls(
-            **{
-                **data,
-                "path": Path(data["path"]),
-                "inputs": Path(data["inputs"]),
-                "target": Setting.from_plain(target),
-            }
-        )
+        asked = data.get("throughput")
+        made = {
+            "path": Path(data["path"]),
+            "inputs": Path(data["inputs"]),
+            "target": Setting.from_plain(data["target"]),
+            "throughput": None if asked is None else Throughput(**asked),
+        }
+        return cls(**{**data, **made})
 
 
 @dataclass(frozen=True)
@@ -168,6 +177,27 @@ class Energy:
 
 
 @dataclass(frozen=True)
+class Rates:
+    """Images a second of each window, or why there are none.
+
+    Attributes:
+        per_s: one figure a window.
+        streams: how many ran beside one another.
+        threads: of each stream.
+        window_s: least length of a window.
+        not_measured_reason: why ``per_s`` is empty.
+    """
+
+    __pydantic_config__ = _CHECKED
+
+    per_s: tuple[float, ...]
+    streams: int
+    threads: int
+    window_s: float
+    not_measured_reason: str | None = None
+
+
+@dataclass(frozen=True)
 class WorkerResult:
     """What one fresh process measured on one artifact.
 
@@ -193,6 +223,7 @@ class WorkerResult:
         cpu_quota_throttled: how often the control group's CPU quota held the process; none: not readable.
         device_bytes: memory that the process holds on the GPU after the timed runs; none: not known.
         device_bytes_reason: why not; none where it is known, or no GPU takes part.
+        throughput: of streams of its own, after all else; none where it was not asked for.
         executed: the precision, as the runtime tells it.
         energy: of windows of its own, after the timed runs.
     """
@@ -222,6 +253,7 @@ class WorkerResult:
     cpu_quota_throttled: int | None = None
     device_bytes: int | None = None
     device_bytes_reason: str | None = None
+    throughput: Rates | None = None
 
     def to_json(self) -> str:
         """As ``answers.worker_result`` reads it."""

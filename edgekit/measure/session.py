@@ -178,6 +178,7 @@ class _Session:
             inputs=self._folder / job.inputs,
             warmup=self._plan.warmup,
             runs=self._plan.runs,
+            throughput=self._plan.throughput,
         )
 
     def _write(self, result: Path) -> None:

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from edgekit import environment
 from edgekit.errors import DeviceError, EdgekitError, InputError
-from edgekit.measure import energy, process, setting, timing
+from edgekit.measure import energy, process, setting, throughput, timing
 from edgekit.measure.device_memory import device_memory
 from edgekit.measure.protocol import ExecutedPrecision, Request, Setting, WorkerResult
 from edgekit.measure.spawn import PARENT
@@ -51,7 +51,8 @@ def _measure(request: Request, get: Callable[[str], Runtime], not_set: dict[str,
     harness_s = timing.harness_s(batches)
     rss_empty = process.rss_bytes()
     started = time.perf_counter()
-    session = get(request.runtime).load(request.path, request.target, request.precision)
+    runtime = get(request.runtime)
+    session = runtime.load(request.path, request.target, request.precision)
     load_s = time.perf_counter() - started
     rss_loaded = process.rss_bytes()
 
@@ -94,6 +95,7 @@ def _measure(request: Request, get: Callable[[str], Runtime], not_set: dict[str,
         cpu_quota_throttled=found.throttled,
         device_bytes=held,
         device_bytes_reason=why_not,
+        throughput=throughput.measured(request, runtime, batches),
     )
 
 

@@ -134,6 +134,10 @@ class Runtime(Protocol):
         """Open an exported file. ``target.threads`` of 0 means every core of the process."""
         ...
 
+    def streams(self, path: Path, target: Setting, precision: Precision, count: int) -> list[Session]:
+        """Sessions that may run beside one another, each in a thread of its own with ``target.threads`` cores."""
+        return [self.load(path, target, precision) for _ in range(count)]
+
     def cannot_check(self, target: Setting) -> str | None:
         """Why this machine cannot compute what artifacts of ``target`` answer; none when it can."""
         return self.cannot_run(target)

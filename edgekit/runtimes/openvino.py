@@ -13,7 +13,7 @@ from edgekit.environment import no_telemetry
 from edgekit.errors import DeviceError, UnsupportedError
 from edgekit.quantization.placement import Style
 from edgekit.runtimes import support
-from edgekit.runtimes.base import Executed, Exported, Runtime
+from edgekit.runtimes.base import Executed, Exported, Runtime, Session
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -100,7 +100,16 @@ class OpenVINO(Runtime):
 
     def load(self, path: Path, target: Setting, precision: Precision) -> _Session:
         """Compile for latency in the precision asked for."""
-        return _Session(path, target, precision)
+        threads = support.threads(target.threads)
+        mode = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": 1}
+        return _Session(_compile(path, target, precision, mode), precision)
+
+    def streams(self, path: Path, target: Setting, precision: Precision, count: int) -> list[Session]:
+        """Compile once, for as many streams; each session is a request of its own."""
+        threads = support.threads(target.threads) * count
+        mode = {"PERFORMANCE_HINT": "THROUGHPUT", "INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": count}
+        compiled = _compile(path, target, precision, mode)
+        return [_Session(compiled, precision) for _ in range(count)]
 
 
 def _as_taken(program: ExportedProgram) -> ExportedProgram:
@@ -153,26 +162,26 @@ def _macs(node: Any) -> int:
     return support.layer_macs(output, weights, output[-1 if kind in _PRODUCTS else 1])
 
 
+def _compile(path: Path, target: Setting, precision: Precision, mode: dict[str, Any]) -> Any:
+    no_telemetry()
+    import openvino
+
+    # The precision is always said: left alone, OpenVINO runs BF16 where the CPU can.
+    settings = {_KEY: _HINT[precision], **mode, **target.options}
+    try:
+        core = openvino.Core()
+        return core.compile_model(core.read_model(path), target.device, settings)
+    except RuntimeError as error:
+        raise DeviceError(f"OpenVINO cannot load it: {error}", where=str(path)) from error
+
+
 class _Session:
-    def __init__(self, path: Path, target: Setting, precision: Precision) -> None:
-        no_telemetry()
+    def __init__(self, compiled: Any, precision: Precision) -> None:
         import openvino
 
-        # The precision is always said: left alone, OpenVINO runs BF16 where the CPU can.
-        settings: dict[str, Any] = {
-            "PERFORMANCE_HINT": "LATENCY",
-            _KEY: _HINT[precision],
-            "INFERENCE_NUM_THREADS": support.threads(target.threads),
-            "NUM_STREAMS": 1,
-            **target.options,
-        }
         self._precision = precision
-        try:
-            core = openvino.Core()
-            self._compiled = core.compile_model(core.read_model(path), target.device, settings)
-        except RuntimeError as error:
-            raise DeviceError(f"OpenVINO cannot load it: {error}", where=str(path)) from error
-        self._request = self._compiled.create_infer_request()
+        self._compiled = compiled
+        self._request = compiled.create_infer_request()
         self._tensor = openvino.Tensor
         self._output = self._request.get_output_tensor(0)
         self._bound: NDArray[np.float32] | None = None

@@ -304,3 +304,21 @@ def test_what_could_not_be_set_is_a_warning(record: Record) -> None:
     shown = find(made, "Inference protocol", "Cores").each["cpu-int8"].text
     assert shown == "cores 0, 1; could NOT be set: governor: permission denied"
     assert "the target's 'governor' could not be set: permission denied" in overview.warnings(made)
+
+
+def test_throughput_is_a_figure_of_its_own(record: Record) -> None:
+    assert not any(one.name.startswith("Throughput") for part in rows(record) for one in part.items)
+    conditions = {"streams": 2, "threads": 1, "window_s": 1.0}
+    row = Measurement(
+        artifact="cpu-int8",
+        metric="throughput_per_s",
+        unit="1/s",
+        samples=(900.0, 1100.0, 1000.0),
+        method="streams",
+    )
+    made = record.model_copy(
+        update={"measurements": (*record.measurements, row.model_copy(update={"conditions": conditions}))}
+    )
+    shown = find(made, "Latency reporting", "Throughput").value
+    assert shown == "1000 images a second (900 to 1100), 2 streams of batch 1 with 1 thread each"
+    assert results.percentile(made, "cpu-int8", 0.5) == results.percentile(record, "cpu-int8", 0.5)

@@ -14,11 +14,15 @@ from edgekit.report.figures import Shown, not_measured, not_recorded
 from edgekit.report.items import Item, per_artifact
 from edgekit.report.plain import dig
 
+#: Not beside the latency: another mode, in which single images wait longer.
+_THROUGHPUT = "Throughput, in a mode of its own (median and range of the windows)"
+
 
 def latency(record: Record) -> list[Item]:
     """p50, p90 and p99 where the samples allow them, variance between processes, drift."""
     names = results.names(record)
     cases = [per_artifact("p50 of a whole case", names, lambda name: _of_case(record, name))]
+    streamed = [name for name in names if record.of(name, "throughput_per_s")]
     title = "MLPerf single stream (90th percentile, LoadGen's early-stopping estimate)"
     single = [per_artifact(title, names, lambda name: _single_stream(record, name))]
     return [
@@ -44,7 +48,21 @@ def latency(record: Record) -> list[Item]:
         ),
         per_artifact("Stability", names, lambda name: _stability(record, name), prose=True),
         per_artifact("Loading, and the first inference", names, lambda name: _cold(record, name)),
+        *([per_artifact(_THROUGHPUT, streamed, lambda name: _throughput(record, name))] if streamed else []),
     ]
+
+
+def _throughput(record: Record, name: str) -> Shown:
+    found = record.value(name, "throughput_per_s")
+    if found is None or not found.samples:
+        return not_measured(results.why_not(record, name, "throughput_per_s"))
+    low, high = min(found.samples), max(found.samples)
+    rate = figures.figure(standard.median(found.samples), low, high, " images a second")
+    streams, threads = found.conditions.get("streams"), found.conditions.get("threads")
+    if not isinstance(streams, int) or not isinstance(threads, int):
+        return rate
+    each = figures.counted(threads, "thread")
+    return Shown(f"{rate.value}, {figures.counted(streams, 'stream')} of batch 1 with {each} each")
 
 
 def _of_case(record: Record, name: str) -> Shown:
