@@ -310,10 +310,10 @@ class Run:
             one.model_copy(update={"status": "failed", "reason": failed[one.name]}) if one.name in failed else one
             for one in judged.artifacts
         ]
-        # What 'edgekit bench' added is shown and advised by; the gates hold for what this run measured.
+        # What 'edgekit bench' measured, perhaps on a device, decides the gates on cost as well.
+        measurements += outputs.benched(artifacts, self.folder)
         study = getattr(self.recipe, "study", None)
         artifacts, costs = verdict.budgeted(artifacts, measurements, self.recipe, study is None or study.timed)
-        measurements += outputs.benched(artifacts, self.folder)
         artifacts = recommend(artifacts, measurements)
         artifacts = [outputs.place(one, judged.places[one.name], self.folder) for one in artifacts]
         prepared = Prepared.open(judged.data.folder)

@@ -6,7 +6,7 @@ A resample of n images is a row of n counts; the point value is the row of ones.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,29 @@ def resamples(images: int, count: int, seed: int) -> Iterator[Floats]:
         drawn = rng.integers(0, images, (b, images))
         flat = drawn + np.arange(b)[:, None] * images
         yield np.bincount(flat.ravel(), minlength=b * images).reshape(b, images).astype(np.float64)
+
+
+def drawn(
+    figures: Mapping[str, Callable[[Floats], Floats]],
+    member: NDArray[np.intp],
+    units: int,
+    count: int,
+    seed: int,
+) -> dict[str, Floats]:
+    """Each figure ``[1 + count]``: its value, then that of each resample.
+
+    Args:
+        figures: functions of weights ``[b, n]``.
+        member: ``[n]``, the unit (patient) of each image or case, 0 to ``units`` - 1; units are resampled whole.
+        units: their number.
+        count: resamples.
+        seed: of their draw.
+    """
+    parts = {name: [figure(np.ones((1, member.size)))] for name, figure in figures.items()}
+    for weights in resamples(units, count, seed):
+        for name, figure in figures.items():
+            parts[name].append(figure(weights[:, member]))
+    return {name: np.concatenate(found) for name, found in parts.items()}
 
 
 def mean(weights: Floats, values: Floats) -> Floats:

@@ -85,13 +85,16 @@ class CaseFigures:
         return self.confusion[:, k, :].sum(axis=1) > 0, self.confusion[:, :, k].sum(axis=1) > 0
 
 
-def measure(cases: Sequence[Case], logits: NDArray[np.float32], masks: NDArray[np.uint8]) -> CaseFigures:
+def measure(
+    cases: Sequence[Case], logits: NDArray[np.float32], masks: NDArray[np.uint8], distances: bool = True
+) -> CaseFigures:
     """Assemble and measure one case after the other, so that no more than one is in memory.
 
     Args:
         cases: in the order of their windows.
         logits: ``[n, K, *window]``, finite.
         masks: ``[n, *window]``.
+        distances: whether HD95, which takes longest, is measured; else it is nowhere defined.
 
     Raises:
         InputError: naming the case.
@@ -111,7 +114,7 @@ def measure(cases: Sequence[Case], logits: NDArray[np.float32], masks: NDArray[n
             raise InputError(error.problem, where=f"case '{case.id}'", remedy=error.remedy) from None
         # To the surfaces, what is not counted is background in both.
         predicted = np.where(truth == IGNORE, 0, blended.argmax(axis=0))
-        for k in range(1, classes):
+        for k in range(1, classes) if distances else ():
             distance[i, k] = hd95(truth == k, predicted == k, case.spacing)
         spacing = np.ones(len(case.shape)) if case.spacing is None else np.asarray(case.spacing)
         diagonal[i] = np.linalg.norm((np.asarray(case.shape) - 1) * spacing)

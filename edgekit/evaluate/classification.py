@@ -13,7 +13,7 @@ from edgekit.errors import InputError
 from edgekit.evaluate import bootstrap as boot
 from edgekit.evaluate import calibration, differences, missing
 from edgekit.evaluate.differences import Difference
-from edgekit.evaluate.figures import Figure, Floats, figures_of
+from edgekit.evaluate.figures import figures_of
 from edgekit.evaluate.paired import Z
 from edgekit.record import Measurement
 
@@ -123,14 +123,14 @@ def evaluate(
 
     figures, reasons = figures_of(values, truth, classes)
     units, member = np.unique(np.arange(truth.size) if groups is None else np.asarray(groups), return_inverse=True)
-    drawn = _drawn(figures, member, units.size, bootstrap, seed)
+    drawn = boot.drawn(figures, member, units.size, bootstrap, seed)
     changed: dict[str, Difference] = {}
     if source is not None:
         before = np.asarray(source, dtype=np.float64)
         others, _ = figures_of(before, truth, classes)
-        drawn_before = _drawn(others, member, units.size, bootstrap, seed)
+        drawn_before = boot.drawn(others, member, units.size, bootstrap, seed)
         for name in figures.keys() & others.keys():
-            changed[name] = differences.of_draws(drawn[name], drawn_before[name])
+            changed[name] = differences.of_draws(drawn[name], drawn_before[name], units.size)
         independent = units.size == truth.size
         changed |= differences.of_shares(
             before.argmax(axis=1), values.argmax(axis=1), truth, classes, changed, independent
@@ -163,17 +163,6 @@ def evaluate(
             )
         )
     return rows
-
-
-def _drawn(
-    figures: Mapping[str, Figure], member: NDArray[np.intp], units: int, bootstrap: int, seed: int
-) -> dict[str, Floats]:
-    """Each figure ``[1 + bootstrap]``: its value, then that of each resample of the ``units``."""
-    parts = {name: [figure(np.ones((1, member.size)))] for name, figure in figures.items()}
-    for weights in boot.resamples(units, bootstrap, seed):
-        for name, figure in figures.items():
-            parts[name].append(figure(weights[:, member]))
-    return {name: np.concatenate(found) for name, found in parts.items()}
 
 
 def _counts(kind: str, k: int, labels: NDArray[Any], predicted: NDArray[np.intp], share: float) -> dict[str, Any]:

@@ -21,6 +21,8 @@ from edgekit.evaluate.power import smallest_drop
 
 #: In the conditions of a measurement: what it differs from the source by.
 KEY = "less_source"
+#: A percentile bootstrap over fewer is too narrow to be called 95 %.
+LEAST_UNITS = 10
 BOOTSTRAP = "paired percentile bootstrap"
 SCORE = "Tango's score interval of paired shares"
 _MOVER = "from the score intervals of the classes (Zou and Donner 2008)"
@@ -43,15 +45,16 @@ class Difference(TypedDict, total=False):
     smallest_drop: float | None
 
 
-def of_draws(after: Floats, before: Floats) -> Difference:
+def of_draws(after: Floats, before: Floats, units: int = LEAST_UNITS) -> Difference:
     """A difference with the interval of resamples that both figures share.
 
     Args:
         after: ``[1 + b]``, the artifact's figure, then that of each resample.
         before: the source's, of the same resamples.
+        units: images, cases or patients that were resampled; of fewer than ``LEAST_UNITS`` there is no interval.
     """
     spread = after - before
-    drawn = spread[1:][np.isfinite(spread[1:])]
+    drawn = spread[1:][np.isfinite(spread[1:])] if units >= LEAST_UNITS else np.empty(0)
     ends = [float(end) for end in np.quantile(drawn, [0.025, 0.975])] if drawn.size else None
     return Difference(value=float(spread[0]), interval=ends, how=BOOTSTRAP)
 

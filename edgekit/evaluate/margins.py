@@ -141,7 +141,7 @@ def _ruling(margin: Margin, before: Measurement | None, after: Measurement | Non
     if not strictly:
         return Ruling(True, text, worse, interval)
     if interval is None:
-        return Ruling(None, f"{text}; its interval was not measured")
+        return Ruling(None, f"{text}; it has no interval, as of fewer than {differences.LEAST_UNITS} patients")
     if round(interval[1], 12) <= margin.limit:
         return Ruling(True, text, interval[1], interval)
     return Ruling(None, f"{text}; the data does not rule out that it is more", None, interval)

@@ -32,9 +32,10 @@ from numpy.typing import NDArray
 
 from edgekit.errors import InputError
 from edgekit.evaluate import bootstrap as boot
-from edgekit.evaluate import calibration, missing
+from edgekit.evaluate import calibration, differences, missing
 from edgekit.evaluate.case_details import details
-from edgekit.evaluate.case_figures import Floats, figures_of, measure
+from edgekit.evaluate.case_figures import figures_of, measure
+from edgekit.evaluate.differences import Difference
 from edgekit.record import Measurement
 
 if TYPE_CHECKING:
@@ -91,6 +92,7 @@ def evaluate(
     bootstrap: int,
     seed: int,
     groups: Sequence[int] | NDArray[np.int64] | None = None,
+    source: NDArray[np.float32] | None = None,
 ) -> list[Measurement]:
     """All figures of ``METRICS`` on the test split.
 
@@ -113,6 +115,8 @@ def evaluate(
         bootstrap: number of resamples.
         seed: of their draw.
         groups: patient of each case, as a number; without it each case is a patient of its own.
+        source: the source's logits of the same windows, finite. With them the conditions of each row but ``hd95``
+            hold ``less_source``, its difference from the source's figure (see ``differences``).
 
     Returns:
         One measurement a metric, in the order of ``names``. Those that are not defined on this split, or all when
@@ -131,13 +135,16 @@ def evaluate(
 
     found = measure(cases, logits, masks)
     figures, reasons = figures_of(found, classes)
-    point = {name: float(figure(np.ones((1, len(cases))))[0]) for name, figure in figures.items()}
-    drawn: dict[str, list[Floats]] = {name: [] for name in figures}
     units, member = np.unique(np.arange(len(cases)) if groups is None else groups, return_inverse=True)
-    for weights in boot.resamples(units.size, bootstrap, seed):
-        for name, figure in figures.items():
-            drawn[name].append(figure(weights[:, member]))
-
+    drawn = boot.drawn(figures, member, units.size, bootstrap, seed)
+    changed: dict[str, Difference] = {}
+    if source is not None:
+        others, _ = figures_of(measure(cases, source, masks, distances=False), classes)
+        before = boot.drawn(others, member, units.size, bootstrap, seed)
+        changed = {
+            name: differences.of_draws(drawn[name], before[name], units.size)
+            for name in drawn.keys() & before.keys()
+        }
     whom = "cases" if units.size == len(cases) else f"{units.size} groups of cases (patients)"
     rows = []
     for name in names(classes):
@@ -146,8 +153,8 @@ def evaluate(
             continue
         kind, _, one = name.partition("/")
         unit, method = METRICS[kind]
-        spread = np.concatenate(drawn[name]) if drawn[name] else np.empty(0)
-        spread = spread[np.isfinite(spread)]
+        point, *resampled = drawn[name].tolist()
+        spread = np.asarray(resampled)[np.isfinite(resampled)]
         conditions = {
             "split": "test",
             "cases": len(cases),
@@ -155,6 +162,8 @@ def evaluate(
             "resamples": int(spread.size),
             **details(kind, list(classes).index(one) if one else 0, found, cases),
         }
+        if name in changed:
+            conditions[differences.KEY] = changed[name]
         if kind == "hd95":
             left_out = sum(conditions[why] for why in ("both_empty", "only_predicted", "only_true"))
             method += f" ({left_out} of {len(cases)} left out)"
@@ -164,7 +173,7 @@ def evaluate(
                 artifact=artifact,
                 metric=name,
                 unit=length if kind == "hd95" else unit,
-                samples=(point[name],),
+                samples=(point,),
                 method=f"{method}; 95 % percentile bootstrap over {whom}",
                 conditions=conditions,
                 interval=(float(low), float(high)) if spread.size else None,

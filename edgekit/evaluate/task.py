@@ -31,7 +31,7 @@ class Task(Protocol):
     ) -> list[Measurement]:
         """All figures, each with its interval or the reason why it is missing.
 
-        With the source's logits, classification adds each figure's difference from the source's.
+        With the source's logits each figure gets its difference from the source's.
         """
         ...
 
@@ -112,7 +112,7 @@ class _Segmentation:
             raise InputError("the data has no masks to compare with", where=str(self.prepared.folder))
         # Cases of one patient are resampled together.
         groups = self.prepared.groups("test")[[case.first for case in cases]]
-        return segmentation.evaluate(artifact, logits, cases, masks, self.classes, bootstrap, seed, groups)
+        return segmentation.evaluate(artifact, logits, cases, masks, self.classes, bootstrap, seed, groups, source)
 
     def headline(self, rows: Sequence[Measurement]) -> str:
         return _said("mean_dice", "mean Dice", rows)

@@ -323,3 +323,22 @@ def test_a_figure_of_seeds_is_averaged_like_any_other() -> None:
             value(segmentation.evaluate("a", logits, whole((8, 8), 3), masks, ["x", "y"], 0, 0), "dice/y")
         )
     assert repeated(values).mean == pytest.approx(np.mean(values))
+
+
+def test_the_difference_from_the_source_is_over_the_same_cases() -> None:
+    shape, names = (16, 20), NAMES[:2]
+    logits, masks = make(12, 2, shape)
+    before = (logits + np.random.default_rng(1).normal(size=logits.shape)).astype(np.float32)
+    cases = whole(shape, 12)
+    rows = by_name(segmentation.evaluate("a", logits, cases, masks, names, 200, 0, source=before))
+    source = by_name(segmentation.evaluate("source", before, cases, masks, names, 200, 0))
+    per_case = [np.array(one["mean_dice"].conditions["per_case"]) for one in (rows, source)]
+    change = rows["mean_dice"].conditions["less_source"]
+    assert change["value"] == pytest.approx((per_case[0] - per_case[1]).mean(), abs=1e-6)
+    drawn = [(weights @ (per_case[0] - per_case[1]) / 12) for weights in boot.resamples(12, 200, 0)]
+    expected = np.quantile(np.concatenate(drawn), [0.025, 0.975])
+    assert change["interval"] == pytest.approx(expected, abs=1e-6)
+    assert "less_source" in rows["ece"].conditions
+    assert not any("less_source" in row.conditions for name, row in rows.items() if name.startswith("hd95"))
+    few = by_name(segmentation.evaluate("a", logits[:9], cases[:9], masks[:9], names, 200, 0, source=before[:9]))
+    assert few["mean_dice"].conditions["less_source"]["interval"] is None
