@@ -93,15 +93,23 @@ def compress(
 @app.command()
 def bench(
     target: Annotated[
-        str, typer.Option(help="the target whose artifacts are measured again; its file; or 'all' of the run's")
-    ],
+        str | None,
+        typer.Option(help="whose artifacts are measured again; a target file; or 'all'"),
+    ] = None,
     run: Annotated[Path | None, typer.Option(help="folder of the run; the newest under runs/ when absent")] = None,
     module: Module = None,
     wait: Annotated[float, typer.Option(min=0, help="seconds to wait for a device that another run uses")] = 0.0,
     keep: Annotated[bool, typer.Option("--keep", help="leave runner, artifacts and samples on the device")] = False,
+    file: Annotated[
+        Path | None, typer.Option("--import", help="add what was measured elsewhere, see 'edgekit bundle'")
+    ] = None,
+    by: Annotated[str | None, typer.Option(help="with --import: who measured")] = None,
 ) -> None:
     """Measure the artifacts of a run again, on the target's device, and add the samples to its record."""
     from edgekit import environment
+
+    if (target is None) == (file is None):
+        raise EdgekitError("give either --target, to measure, or --import, to add what was measured elsewhere")
 
     environment.no_telemetry()
     from edgekit.progress import Reporter
@@ -109,8 +117,25 @@ def bench(
 
     console = _console()
     folder = run or newest_run(Path("runs"))
-    record = rebench(folder, target, module, Reporter(console), wait, keep)
-    _show(console, record, folder)
+    if file is not None:
+        from edgekit import imports
+
+        _show(console, imports.add(folder, file, by), folder)
+    if target is not None:
+        _show(console, rebench(folder, target, module, Reporter(console), wait, keep), folder)
+
+
+@app.command()
+def bundle(
+    run: Annotated[Path, typer.Argument(help="folder of a finished run")],
+    target: Annotated[str, typer.Option(help="whose artifacts go into the bundle")],
+    out: Annotated[Path, typer.Option(help="folder to write")],
+) -> None:
+    """Write a folder with artifacts, runner, inputs and instructions, for a device that is out of reach."""
+    from edgekit import bundle as bundles
+
+    for path in bundles.write(run, target, out):
+        _console().print(str(path), highlight=False, soft_wrap=True)
 
 
 @app.command()

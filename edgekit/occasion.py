@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from edgekit import record, store
+from edgekit.choose import recommend
 from edgekit.errors import DeviceError, EdgekitError
 from edgekit.measure.bench import Bench
 from edgekit.record import Measurement, Stage
@@ -98,24 +100,32 @@ class Measured:
     failed: dict[str, str]
     error: EdgekitError | None
 
-    def added_to(self, made: record.Record) -> dict[str, Any]:
-        """The fields of the record that change."""
-        target = self.occasion.target
-        timed = [one for one in self.rows if one.metric == "latency_s"]
-        executed = {one.artifact: one.conditions["precision_executed"] for one in timed}
-        artifacts = [
-            one.model_copy(update={"precision_executed": executed[one.name]})
-            if one.precision_executed is None and executed.get(one.name)
-            else one
-            for one in made.artifacts
-        ]
-        return {
-            "measurements": (*made.measurements, *self.rows),
-            "targets": {**made.targets, target.name: target.model_dump(mode="json")},
-            "artifacts": tuple(artifacts),
-            "stages": (*made.stages, *(_renamed(one, target.name) for one in self.occasion.bench.stages)),
-            "warnings": tuple(dict.fromkeys((*made.warnings, *self.failed.values()))),
-        }
+    def added_to(self, made: record.Record) -> record.Record:
+        """The record with the measurements."""
+        target, stages = self.occasion.target, self.occasion.bench.stages
+        whole = with_rows(made, self.rows)
+        return whole.model_copy(
+            update={
+                "targets": {**made.targets, target.name: target.model_dump(mode="json")},
+                "stages": (*made.stages, *(_renamed(one, target.name) for one in stages)),
+                "warnings": tuple(dict.fromkeys((*made.warnings, *self.failed.values()))),
+            }
+        )
+
+
+def with_rows(made: record.Record, rows: Sequence[Measurement]) -> record.Record:
+    """The record with new measurements, and what follows from them for its artifacts."""
+    timed = [one for one in rows if one.metric == "latency_s"]
+    executed = {one.artifact: one.conditions.get("precision_executed") for one in timed}
+    artifacts = [
+        one.model_copy(update={"precision_executed": executed[one.name]})
+        if one.precision_executed is None and executed.get(one.name)
+        else one
+        for one in made.artifacts
+    ]
+    measurements = (*made.measurements, *rows)
+    update = {"measurements": measurements, "artifacts": tuple(recommend(artifacts, measurements))}
+    return made.model_copy(update=update)
 
 
 def _renamed(stage: Stage, target: str) -> Stage:

@@ -11,7 +11,6 @@ from pydantic import ValidationError
 
 from edgekit import outputs, record, runtimes, store
 from edgekit import target as targets
-from edgekit.choose import recommend
 from edgekit.devices.ssh import SshDevice
 from edgekit.errors import DeviceError, InputError, MissingError
 from edgekit.measure.bench import Bench
@@ -66,8 +65,8 @@ def rebench(
         DeviceError: nothing could be measured, or a device could not be reached or was lost.
     """
     made = record.read(folder)
-    protocol = _protocol(made, folder)
-    chosen = _all(made, folder, reporter) if name == ALL else [_target(made, name, folder)]
+    protocol = protocol_of(made, folder)
+    chosen = _all(made, folder, reporter) if name == ALL else [_reached(made, name, folder)]
     kept = Store(store.home(folder, of_study="study" in made.recipe), owner(made.recipe))
     try:
         occasions = []
@@ -78,7 +77,7 @@ def rebench(
             ssh = target.connection if target.connection.kind == "ssh" else None
             device = SshDevice(target.name, ssh, mark.run, reporter.say, wait_s, keep) if ssh else None
             bench = Bench(kept, protocol, reporter, set(), mark.session, device)
-            for job, key in _jobs(made, target, protocol, module, folder, kept):
+            for job, key in bench_jobs(made, target, protocol, module, folder, kept):
                 bench.add(job, key)
             occasions.append(Occasion(target, bench, mark))
         errors = {}
@@ -86,8 +85,7 @@ def rebench(
             if one.error is not None:
                 errors[one.occasion.target.name] = one.error
                 continue
-            made = made.model_copy(update=one.added_to(made))
-            made = made.model_copy(update={"artifacts": tuple(recommend(made.artifacts, made.measurements))})
+            made = one.added_to(made)
             outputs.publish(made, folder)
     finally:
         kept.close()
@@ -99,7 +97,8 @@ def rebench(
     return made
 
 
-def _protocol(made: record.Record, folder: Path) -> Benchmark:
+def protocol_of(made: record.Record, folder: Path) -> Benchmark:
+    """The recipe's ``benchmark``."""
     try:
         return Benchmark.model_validate(made.recipe["benchmark"])
     except (KeyError, ValidationError):
@@ -113,7 +112,7 @@ def _all(made: record.Record, folder: Path, reporter: Reporter) -> list[Target]:
     found, lacks = [], {}
     for name in made.targets:
         try:
-            found.append(_target(made, name, folder))
+            found.append(_reached(made, name, folder))
         except MissingError as error:
             lacks[name] = str(error)
             reporter.say(f"left out: {error}", "yellow")
@@ -122,8 +121,38 @@ def _all(made: record.Record, folder: Path, reporter: Reporter) -> list[Target]:
     return found
 
 
-def _target(made: record.Record, asked: str, folder: Path) -> Target:
-    """The run's target: threads, device, options and connection are those of today's file, the artifact stays."""
+def _reached(made: record.Record, asked: str, folder: Path) -> Target:
+    """The run's target, whose device is this machine or named in its file.
+
+    Raises:
+        InputError: the run has no such target, or nothing says where its device is.
+        MissingError: this machine cannot run it.
+    """
+    target = target_of(made, asked, folder)
+    name = target.name
+    if target.connection.kind == "local":
+        if made.targets[name].get("connection", {}).get("kind") == "ssh" and not _file_of(name, asked):
+            raise InputError(
+                f"the record does not keep how the device of '{name}' is reached",
+                where=str(folder / "record.json"),
+                remedy=f"put its target file into targets/, or name it: --target {name}.yaml",
+            )
+        reason = runtimes.get(target.runtime).cannot_run(target)
+        if reason:
+            raise MissingError(f"cannot run here: {reason}", where=f"target '{name}'", remedy=_BUNDLE.format(name))
+    return target
+
+
+def _file_of(name: str, asked: str) -> bool:
+    return asked.endswith((".yaml", ".yml")) or name in targets.available()
+
+
+def target_of(made: record.Record, asked: str, folder: Path) -> Target:
+    """The run's target: threads, device, options and connection are those of today's file, the artifact stays.
+
+    Raises:
+        InputError: the run has no such target.
+    """
     today = targets.load(asked) if asked.endswith((".yaml", ".yml")) else None
     name = today.name if today else asked
     if name not in made.targets:
@@ -131,32 +160,21 @@ def _target(made: record.Record, asked: str, folder: Path) -> Target:
     if today is None and name in targets.available():
         today = targets.load(name)
     if today is not None and today.runtime == made.targets[name].get("runtime"):
-        target = today
-    elif made.targets[name].get("connection", {}).get("kind") == "ssh":
+        return today
+    try:
+        return Target.model_validate({key: one for key, one in made.targets[name].items() if key != "connection"})
+    except ValidationError as error:
         raise InputError(
-            f"the record does not keep how the device of '{name}' is reached",
-            where=str(folder / "record.json"),
-            remedy=f"put its target file into targets/, or name it: --target {name}.yaml",
-        )
-    else:
-        try:
-            target = Target.model_validate(made.targets[name])
-        except ValidationError as error:
-            raise InputError(
-                f"holds a target that is not valid: {error.errors()[0]['msg']}",
-                where=f"{folder / 'record.json'}: targets.{name}",
-                remedy="the record was altered",
-            ) from None
-    reason = None if target.elsewhere else runtimes.get(target.runtime).cannot_run(target)
-    if reason:
-        raise MissingError(f"cannot run here: {reason}", where=f"target '{name}'", remedy=_BUNDLE.format(name))
-    return target
+            f"holds a target that is not valid: {error.errors()[0]['msg']}",
+            where=f"{folder / 'record.json'}: targets.{name}",
+            remedy="the record was altered",
+        ) from None
 
 
 _BUNDLE = "or name the device's connection in the target file, or take it there with 'edgekit bundle --target {}'"
 
 
-def _jobs(
+def bench_jobs(
     made: record.Record, target: Target, protocol: Benchmark, module: str | None, folder: Path, kept: Store
 ) -> Iterator[tuple[Job, str]]:
     """The target's artifacts, and the source where it can run beside them, each with its hash."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,7 +33,7 @@ def uploads(jobs: Sequence[Job]) -> list[Upload]:
         for part in outputs.files(folder):
             for path in sorted(part.rglob("*")) if part.is_dir() else [part]:
                 if path.is_file():
-                    found[f"artifacts/{index}/{path.relative_to(folder).as_posix()}"] = path
+                    found[f"{_folder(index, job)}/{path.relative_to(folder).as_posix()}"] = path
         found[_inputs(job)] = job.inputs
     return [Upload(path, name, store.file_sha256(path)) for name, path in found.items()]
 
@@ -43,13 +44,18 @@ def planned(jobs: Sequence[Job]) -> tuple[PlannedJob, ...]:
         PlannedJob(
             artifact=job.artifact,
             sha256=outputs.files_sha256(job.path.parent),
-            path=f"artifacts/{index}/{job.path.name}",
+            path=f"{_folder(index, job)}/{job.path.name}",
             target=Setting.of(job.target),
             precision=job.precision,
             inputs=_inputs(job),
         )
         for index, job in enumerate(jobs)
     )
+
+
+def _folder(index: int, job: Job) -> str:
+    """Where a job's files lie: an altered record may call an artifact anything, and a path may not be anything."""
+    return f"artifacts/{index}-{re.sub('[^A-Za-z0-9_.-]', '_', job.artifact)}"
 
 
 def _inputs(job: Job) -> str:

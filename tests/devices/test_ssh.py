@@ -203,7 +203,7 @@ def test_files_that_arrive_altered_or_do_not_fit(
 
     with monkeypatch.context() as patch:
         patch.setattr(ssh, "_put", garble)
-        with pytest.raises(DeviceError, match=r"arrived altered: artifacts/0/model.onnx"):
+        with pytest.raises(DeviceError, match=r"arrived altered: artifacts/0-board-0/model.onnx"):
             run.bench("board")
     monkeypatch.setattr(ssh, "_SPARE_BYTES", 2**62)
     with pytest.raises(DeviceError, match=r"MB do not fit: its disk has .* MB left"):
