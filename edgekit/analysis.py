@@ -15,6 +15,7 @@ from edgekit.errors import EdgekitError
 from edgekit.evaluate import robustness_gate
 from edgekit.evaluate.out_of_distribution import OutOfDistributionAnalysis
 from edgekit.evaluate.robustness_analysis import RobustnessAnalysis
+from edgekit.evaluate.saliency import SaliencyAnalysis
 from edgekit.evaluate.subject import Analysis, Subject
 from edgekit.evaluation import LOGITS
 from edgekit.progress import Update
@@ -26,7 +27,7 @@ from edgekit.variant import PYTORCH, Variant
 
 _CODE = ("data/corruptions", "data/unlabelled.py", "evaluate", "analysis.py", "runtimes")
 #: Distributions that an analysis computes with.
-_PACKAGES = ("numpy", "pillow", "scipy", "monai")
+_PACKAGES = ("numpy", "pillow", "scipy", "monai", "captum")
 
 
 def asked(recipe: Recipe, prepared: Prepared) -> list[Analysis]:
@@ -42,6 +43,8 @@ def asked(recipe: Recipe, prepared: Prepared) -> list[Analysis]:
         found.append(RobustnessAnalysis(settings.robustness, prepared, recipe.task.modality, *resampled))
     if settings.out_of_distribution is not None:
         found.append(OutOfDistributionAnalysis(settings.out_of_distribution, prepared, *resampled))
+    if settings.saliency is not None:
+        found.append(SaliencyAnalysis(settings.saliency, prepared, *resampled))
     return found
 
 

@@ -13,7 +13,7 @@ from edgekit import store, target, yaml_source
 from edgekit.data import AnyData
 from edgekit.data.base import Preprocessing
 from edgekit.errors import InputError
-from edgekit.evaluate.analyses import OutOfDistribution, Robustness
+from edgekit.evaluate.analyses import OutOfDistribution, Robustness, Saliency
 from edgekit.passes import AnyPass, Finetune
 from edgekit.reseed import reseed
 from edgekit.schema import Frozen
@@ -89,6 +89,9 @@ class Evaluation(Frozen):
     )
     out_of_distribution: OutOfDistribution | None = Field(
         default=None, description="confidence on other images; off when absent, classification only"
+    )
+    saliency: Saliency | None = Field(
+        default=None, description="agreement of saliency maps; off when absent, classification only"
     )
     thumbnails: int = Field(
         default=0,
@@ -202,8 +205,9 @@ class _Common(Frozen):
             for name, instead in _CLASSIFICATION_GATES.items():
                 if getattr(self.gates, name) is not None:
                     raise ValueError(f"gates: '{name}' is for classification; use {instead}")
-            if self.evaluation.out_of_distribution is not None:
-                raise ValueError("'evaluation.out_of_distribution' is for classification; remove it")
+            for name in ("out_of_distribution", "saliency"):
+                if getattr(self.evaluation, name) is not None:
+                    raise ValueError(f"'evaluation.{name}' is for classification; remove it")
         if self.gates.max_robustness_drop is not None and self.evaluation.robustness is None:
             raise ValueError("'gates.max_robustness_drop' needs 'evaluation.robustness': {} asks for its defaults")
         return self

@@ -11,7 +11,7 @@ from edgekit.data.corruptions import Name
 from edgekit.schema import Frozen
 
 #: Their keys in a recipe's ``evaluation``: no other stage depends on them.
-ANALYSES = {"robustness", "out_of_distribution"}
+ANALYSES = {"robustness", "out_of_distribution", "saliency"}
 Severity = Annotated[int, Field(ge=1, le=5)]
 
 
@@ -56,3 +56,11 @@ class OutOfDistribution(Frozen):
         if len(set(self.generated)) != len(self.generated):
             raise ValueError("'generated' names a set twice; name each once")
         return self
+
+
+class Saliency(Frozen):
+    """Whether an artifact looks where its source looks; classification only."""
+
+    images: int = Field(
+        default=16, ge=4, le=1000, description="of the test split, as many of each class as can be; 50 answers each"
+    )

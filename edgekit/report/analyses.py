@@ -5,10 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from edgekit.record import Record
-from edgekit.report import changed_images, confusions, hygiene, out_of_distribution, robustness
+from edgekit.report import changed_images, confusions, hygiene, out_of_distribution, robustness, saliency
 from edgekit.report.analysis import Analysis
 
-_TABLES = (changed_images.table, robustness.table, out_of_distribution.table, confusions.table, hygiene.table)
+_TABLES = (
+    changed_images.table,
+    confusions.table,
+    robustness.table,
+    out_of_distribution.table,
+    saliency.table,
+    hygiene.table,
+)
 
 
 def tables(record: Record, artifacts: Sequence[str]) -> list[Analysis]:

@@ -27,7 +27,7 @@ ARTIFACTS: dict[str, tuple[str, str | None, float, float, str, bool]] = {
 NOT_HERE = "Core ML can be run on macOS only"
 SCORES = ("accuracy", "balanced_accuracy", "auc", "nll", "ece", "brier")
 #: Pictures of analyses that the record below has not asked for.
-NOT_ASKED = ("robustness.png", "changed.png")
+NOT_ASKED = ("robustness.png", "saliency.png", "changed.png")
 Maker = Callable[..., Record]
 
 

@@ -42,6 +42,7 @@ ITEMS = {
         "Sensitivity",
         *["Robustness"] * 3,
         "Confidence",
+        "Saliency",
         "Failure",
         "Changed",
         "Compression-identified",

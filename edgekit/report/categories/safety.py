@@ -16,6 +16,7 @@ from edgekit.report import (
     out_of_distribution,
     results,
     robustness,
+    saliency,
 )
 from edgekit.report.escape import oneline
 from edgekit.report.figures import Shown, not_measured
@@ -49,6 +50,7 @@ def items(record: Record) -> list[Item]:
         item("Robustness to resolution shift", robustness.line(record, compared(record), robustness.RESOLUTION)),
         item("Robustness to all corruptions", robustness.overall(record, compared(record))),
         item("Confidence out of distribution", out_of_distribution.line(record, compared(record))),
+        item("Saliency agreement", saliency.line(record, compared(record))),
         item("Failure modes", _changed(record)),
         item("Changed images", changed_images.worst(record, compared(record), _why_unlisted(record))),
         item("Compression-identified exemplars", changed_images.exemplars(record, compared(record))),

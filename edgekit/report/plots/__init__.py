@@ -7,7 +7,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgekit.record import Record
-from edgekit.report.plots import changed, latency, reliability, robustness, sensitivity, size_latency, style
+from edgekit.report.plots import (
+    changed,
+    latency,
+    reliability,
+    robustness,
+    saliency,
+    sensitivity,
+    size_latency,
+    style,
+)
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -21,6 +30,7 @@ PICTURES: dict[str, tuple[str, Callable[[Record], Figure | None]]] = {
     "size_latency.png": ("Size against latency", size_latency.draw),
     "robustness.png": ("Error against the severity of corruptions", robustness.draw),
     "changed.png": ("Changed predictions that cost the true class most", changed.draw),
+    "saliency.png": ("Saliency maps of source and artifact, without the images", saliency.draw),
     "sensitivity.png": ("Harm of INT8 in each layer alone", sensitivity.draw),
 }
 
