@@ -45,8 +45,9 @@ def drawn(
     """
     parts = {name: [figure(np.ones((1, member.size)))] for name, figure in figures.items()}
     for weights in resamples(units, count, seed):
+        own = weights[:, member]
         for name, figure in figures.items():
-            parts[name].append(figure(weights[:, member]))
+            parts[name].append(figure(own))
     return {name: np.concatenate(found) for name, found in parts.items()}
 
 

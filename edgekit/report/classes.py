@@ -40,6 +40,15 @@ def counts(record: Record) -> list[ClassCount]:
     return found
 
 
+def rarest_first(record: Record) -> list[ClassCount]:
+    """Every class by the number of its training images, or test images; those that are not counted come last."""
+    return sorted(counts(record), key=lambda one: (_images(one) is None, _images(one) or 0))
+
+
+def _images(one: ClassCount) -> int | None:
+    return one.train if one.train is not None else one.test
+
+
 def _whole(value: object) -> int | None:
     return value if isinstance(value, int) else None
 
@@ -52,8 +61,7 @@ def rarest(record: Record) -> list[ClassCount]:
     """
     # In segmentation the first class is the background.
     found = counts(record)[1:] if headline.segments(record) else counts(record)
-    images = {one.name: one.train if one.train is not None else one.test for one in found}
-    known = sorted((one for one in found if images[one.name] is not None), key=lambda one: images[one.name] or 0)
-    limit = RARE * sum(images[one.name] or 0 for one in known) / max(len(found), 1)
-    rare = [one for one in known if (images[one.name] or 0) < limit]
+    known = sorted((one for one in found if _images(one) is not None), key=lambda one: _images(one) or 0)
+    limit = RARE * sum(_images(one) or 0 for one in known) / max(len(found), 1)
+    rare = [one for one in known if (_images(one) or 0) < limit]
     return (rare or known[:1])[:MOST]

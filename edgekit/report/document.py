@@ -47,7 +47,7 @@ def content(record: Record) -> dict[str, Any]:
         "rare": safety.rare_classes(record),
         "rare_rule": classes.RULE,
         "sections": [(section, _bullets(section), _table(section)) for section in rows(record)],
-        "class_counts": classes.counts(record),
+        "class_counts": classes.rarest_first(record),
         "class_tables": [_classes(record, metric) for metric in headline.of(record).per_class],
         "analyses": _analyses(record),
         "gates": _gates(record),
@@ -137,7 +137,7 @@ def _classes(record: Record, metric: str) -> FigureTable:
     notes = Notes()
     shown = [
         (one.name, [results.score(record, name, f"{metric}/{one.name}") for name in names])
-        for one in classes.counts(record)
+        for one in classes.rarest_first(record)
     ]
     measured = any(figure.value for _, figures in shown for figure in figures)
     cells = [(name, [notes.cell(figure) for figure in figures]) for name, figures in shown]

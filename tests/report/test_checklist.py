@@ -10,6 +10,7 @@ from edgekit.measure.protocol import Energy, EnergyWindow
 from edgekit.record import Measurement, Record
 from edgekit.report import Item, overview, results, rows
 from edgekit.report.classes import rarest
+from edgekit.report.document import content
 
 if TYPE_CHECKING:
     from tests.report.conftest import Maker
@@ -220,6 +221,16 @@ def test_where_no_class_is_rare_the_smallest_is_named(record: Record) -> None:
     splits = {"train": {"class_counts": {"healthy": 40, "adenoma": 30, "rare_lesion": 35}}}
     one = record.model_copy(update={"data": {**record.data, "splits": splits}})
     assert [each.name for each in rarest(one)] == ["adenoma"]
+
+
+def test_the_rarest_classes_come_first(record: Record) -> None:
+    table = next(one for one in content(record)["class_tables"] if one.names[0] == "sensitivity")
+    assert [name for name, _ in table.rows] == ["rare_lesion", "adenoma", "healthy"]
+    assert [one.name for one in content(record)["class_counts"]] == ["rare_lesion", "adenoma", "healthy"]
+    # The tables that the record has no figures for say why.
+    other = next(one for one in content(record)["class_tables"] if one.names[0] == "positive predictive value")
+    assert other.rows == []
+    assert other.notes
 
 
 def test_changed_predictions_are_counted_image_by_image(record: Record) -> None:

@@ -40,7 +40,7 @@ def items(record: Record) -> list[Item]:
         per_artifact("ECE (15 bins) after optimization", names, lambda name: results.score(record, name, "ece")),
         per_artifact("NLL after optimization", names, lambda name: results.score(record, name, "nll")),
         *(
-            per_artifact(heading, names, functools.partial(results.score, record, metric=metric))
+            per_artifact(heading, names, functools.partial(_calibration, record, metric))
             for metric, heading in _CALIBRATION.items()
         ),
         item("Temperature scaling", _temperature(record)),
@@ -92,6 +92,12 @@ def rare_classes(record: Record) -> Shown:
     return not_measured(results.why_not(record, SOURCE, f"{headline.of(record).rare}/{rare[0].name}"))
 
 
+def _calibration(record: Record, metric: str, name: str) -> Shown:
+    if headline.segments(record) and record.value(name, metric) is None:
+        return not_measured("of masks ECE, NLL and Brier score are measured, over all pixels")
+    return results.score(record, name, metric)
+
+
 def _unseen(record: Record, metric: str) -> str:
     """What the images of a class could not have shown, of the compared artifact that they tell least of."""
     found = [one for name in compared(record) if (one := changes.change(record, name, metric)) and one.counts]
@@ -118,6 +124,8 @@ def _temperature(record: Record) -> Shown:
         )
     if lines:
         return Shown("\n".join(lines))
+    if headline.segments(record):
+        return not_measured("it is fitted for classification only")
     rows = [row for row in record.measurements if row.metric == "temperature" and row.not_measured_reason]
     if rows:
         return not_measured(str(rows[-1].not_measured_reason))
