@@ -15,6 +15,7 @@ _TEMPLATE = Path(__file__).parent / "runtimes" / "example.py.j2"
 #: The package that runs the artifact, for runtimes that have an example.
 _PACKAGES = {
     "coreml": "coremltools",
+    "executorch": "executorch, torch",
     "litert": "ai-edge-litert",
     "onnxruntime": "onnxruntime",
     "openvino": "openvino",

@@ -22,7 +22,7 @@ from edgekit.store import Finished
 from edgekit.variant import Made, Variant
 from tests.networks import small_model
 
-TARGETS = {"onnxruntime": "cpu", "openvino": "intel-cpu", "litert": "android"}
+TARGETS = {"onnxruntime": "cpu", "openvino": "intel-cpu", "litert": "android", "executorch": "phone-executorch"}
 MASKS = "{kind: masks, path: d, images: 'i/{id}.png', masks: 'm/{id}.png', draw: {train: 0.6, val: 0.2, test: 0.2}}"
 
 

@@ -22,7 +22,8 @@ ISA_FLAGS = (
 #: Distributions that determine results or speed.
 PACKAGES = (
     *("edgekit", "torch", "torchvision", "timm", "numpy", "onnx", "onnxscript", "onnxruntime", "openvino", "nncf"),
-    *("torchao", "litert-torch", "ai-edge-litert", "ai-edge-quantizer", "coremltools", "tensorrt", "nvidia-ml-py"),
+    *("torchao", "litert-torch", "ai-edge-litert", "ai-edge-quantizer", "executorch", "coremltools", "tensorrt"),
+    "nvidia-ml-py",
 )
 #: The fields in which two machines must agree for their latencies to be compared.
 COMPARABLE = (

@@ -13,6 +13,7 @@ RUNTIMES = {
     "openvino": "OpenVINO",
     "tensorrt": "TensorRT",
     "litert": "LiteRT",
+    "executorch": "ExecuTorch",
     "coreml": "CoreML",
 }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from edgekit.runtimes.base import Executed, Exported, Runtime, Session
 from edgekit.runtimes.coreml import CoreML
+from edgekit.runtimes.executorch import ExecuTorch
 from edgekit.runtimes.litert import LiteRT
 from edgekit.runtimes.null import Null
 from edgekit.runtimes.onnxruntime import OnnxRuntime
@@ -12,7 +13,8 @@ from edgekit.runtimes.tensorrt import TensorRT
 from edgekit.runtimes.torch_eager import TorchEager
 
 _RUNTIMES: dict[str, Runtime] = {
-    one.name: one for one in (TorchEager(), OnnxRuntime(), OpenVINO(), TensorRT(), LiteRT(), CoreML(), Null())
+    one.name: one
+    for one in (TorchEager(), OnnxRuntime(), OpenVINO(), TensorRT(), LiteRT(), ExecuTorch(), CoreML(), Null())
 }
 
 

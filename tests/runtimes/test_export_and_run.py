@@ -20,6 +20,7 @@ MODULES: dict[RuntimeName, str] = {
     "onnxruntime": "onnxruntime",
     "openvino": "openvino",
     "litert": "litert_torch",
+    "executorch": "executorch",
     "coreml": "coremltools",
     "tensorrt": "onnx",
 }
@@ -49,7 +50,7 @@ def spans() -> dict[str, tuple[float, float]]:
 
 
 @pytest.mark.parametrize("precision", ["fp32", "int8"])
-@pytest.mark.parametrize("name", ["onnxruntime", "openvino", "litert"])
+@pytest.mark.parametrize("name", ["onnxruntime", "openvino", "litert", "executorch"])
 def test_artifact_agrees_and_runs_in_its_precision(
     name: RuntimeName, precision: Precision, spans: dict[str, tuple[float, float]], tmp_path: Path
 ) -> None:
@@ -82,10 +83,10 @@ def test_artifact_agrees_and_runs_in_its_precision(
         assert 0 < difference < 0.15 * logits.std()
 
 
-@pytest.mark.parametrize("name", ["onnxruntime", "openvino", "litert"])
+@pytest.mark.parametrize("name", ["onnxruntime", "openvino", "litert", "executorch"])
 def test_a_damaged_file_is_a_device_error(name: RuntimeName, tmp_path: Path) -> None:
     _need(name)
-    path = tmp_path / {"onnxruntime": "model.onnx", "openvino": "model.xml", "litert": "model.tflite"}[name]
+    path = tmp_path / {"onnxruntime": "model.onnx", "openvino": "model.xml"}.get(name, "model")
     path.write_bytes(b"no model at all")
     with pytest.raises(DeviceError, match="cannot load it"):
         runtimes.get(name).load(path, _target(name, "fp32"), "fp32")

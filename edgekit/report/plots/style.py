@@ -20,6 +20,7 @@ COLOURS = {
     "onnxruntime": "#0072B2",
     "openvino": "#D55E00",
     "litert": "#009E73",
+    "executorch": "#F0E442",
     "tensorrt": "#CC79A7",
     "coreml": "#E69F00",
 }
