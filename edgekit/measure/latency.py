@@ -120,8 +120,9 @@ def measurements(job: Job, results: Sequence[WorkerResult], benchmark: Benchmark
 
     Returns:
         ``latency_s`` once a process, with all its samples; then ``load_s``, ``first_inference_s``,
-        ``peak_rss_bytes``, ``runtime_rss_bytes`` and ``harness_s``, each with one sample a process, and on a GPU
-        ``device_memory_bytes``; ``throughput_per_s``, where it was asked for, and ``energy_j`` with one a window.
+        ``peak_rss_bytes``, ``runtime_rss_bytes``, ``runtime_peak_rss_bytes`` and ``harness_s``, each with one
+        sample a process, and on a GPU ``device_memory_bytes``; ``throughput_per_s``, where it was asked for, and
+        ``energy_j`` with one a window.
 
     Raises:
         DeviceError: there are no results.
@@ -163,6 +164,12 @@ _SINGLE: tuple[tuple[str, str, str, Callable[[WorkerResult], float]], ...] = (
         "byte",
         "resident memory after loading the artifact less that before importing the runtime",
         lambda one: one.rss_loaded_bytes - one.rss_empty_bytes,
+    ),
+    (
+        "runtime_peak_rss_bytes",
+        "byte",
+        "highest resident memory of the process less that before importing the runtime, Python and inputs",
+        lambda one: one.rss_peak_bytes - one.rss_empty_bytes,
     ),
     (
         "harness_s",

@@ -21,8 +21,8 @@ METRIC = "preprocessing_s"
 _IMAGES = 20
 STEPS = ("decode", "resize", "normalize")
 _METHOD = (
-    "wall time of reading and decoding one image of the test split, resizing it (or cutting it into windows) and "
-    "normalizing it, with NumPy and Pillow in one thread, the file in the page cache"
+    "wall time of reading and decoding (or drawing) one image of the test split, resizing it (or cutting it into "
+    "windows) and normalizing it, with NumPy and Pillow in one thread, the file in the page cache"
 )
 
 

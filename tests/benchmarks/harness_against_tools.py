@@ -1,6 +1,6 @@
 """How far edgekit's p50 lies from that of the runtimes' own tools, on the same file, taken in turn.
 
-    python tests/benchmarks/harness_against_tools.py RUN [--rounds 5] [--runs 400]
+    python tests/benchmarks/harness_against_tools.py RUN [--rounds 5] [--runs 400] [--artifact NAME]
 
 RUN is a finished run with artifacts for OpenVINO or ONNX Runtime. OpenVINO's is compared with ``benchmark_app -hint
 latency -api sync`` in the artifact's precision, ONNX Runtime's with a bare loop over ``InferenceSession.run``. Each
@@ -74,12 +74,14 @@ def main() -> int:
     parser.add_argument("run", type=Path)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--runs", type=int, default=400)
+    parser.add_argument("--artifact", action="append", help="only this one; may be repeated")
     asked = parser.parse_args()
     made = record.read(asked.run)
     inputs = next(asked.run.glob("stages/inputs-*/inputs.npy"))
     worst = 0.0
     for one in made.artifacts:
-        if one.runtime not in ("openvino", "onnxruntime") or one.target not in made.targets:
+        known = one.runtime in ("openvino", "onnxruntime") and one.target in made.targets
+        if not known or (asked.artifact and one.name not in asked.artifact):
             continue
         target = Target.model_validate(made.targets[one.target] | {"energy_meter": "none"})
         path = asked.run / one.path

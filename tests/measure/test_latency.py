@@ -99,6 +99,7 @@ def test_measurements(job: Job) -> None:
     assert single["first_inference_s"].samples == (0.01, 0.01)
     assert single["peak_rss_bytes"].samples == (300.0, 300.0)
     assert single["runtime_rss_bytes"].samples == (150.0, 150.0)
+    assert single["runtime_peak_rss_bytes"].samples == (200.0, 200.0)
     assert single["energy_j"].not_measured_reason == "no RAPL counters"
     assert single["harness_s"].samples == (2e-7, 2e-7)
     assert latency[0].conditions["cores"] == [0, 1]

@@ -34,7 +34,7 @@ ITEMS = {
         "Cores",
     ],
     "Latency reporting": ["p50", "p90", "p99", "Variance", "Dependence", "Throttling", "Stability", "Loading"],
-    "Memory footprint": ["Model", "Peak", "Additional"],
+    "Memory footprint": ["Model", "Peak", "Peak", "Additional"],
     "Energy and power": ["Measurement", "Idle", "Energy", "Variance"],
     "Reliability and safety": [
         "ECE",

@@ -180,6 +180,11 @@ def memory(record: Record) -> list[Item]:
             lambda name: results.over_processes(record, name, "peak_rss_bytes"),
         ),
         per_artifact(
+            "Peak of the runtime above the empty process",
+            names,
+            lambda name: results.over_processes(record, name, "runtime_peak_rss_bytes"),
+        ),
+        per_artifact(
             "Additional runtime or compiler buffers",
             names,
             lambda name: results.over_processes(record, name, "runtime_rss_bytes"),
