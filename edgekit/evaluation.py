@@ -140,7 +140,10 @@ class Evaluation:
                     found = self._temperature(session, size, update)
                     result["temperature"] = asdict(found)
                     scaled = logits / (found.value or 1.0)
-                    after = self._task.evaluate(variant.name, scaled, settings.bootstrap, settings.seed, before)
+                    of_source = source.result["temperature"]["value"] if source is not None else None
+                    # Like is compared with like: the source's logits are divided by the source's own temperature.
+                    divided = None if before is None or of_source is None else before / of_source
+                    after = self._task.evaluate(variant.name, scaled, settings.bootstrap, settings.seed, divided)
                     rows += temperature.measurements(variant.name, found, after)
                 result["measurements"] = [row.model_dump(mode="json") for row in rows]
                 result["note"] = self._task.headline(rows)

@@ -146,6 +146,8 @@ def test_an_overconfident_file_is_rejected_and_its_temperature_mends_it(judge: J
     assert rows["ece_scaled"]["samples"][0] < rows["ece"]["samples"][0] / 2
     ratio = artifact.details["temperature"]["value"] / before.details["temperature"]["value"]
     assert ratio == pytest.approx(4.0, rel=1e-3)
+    # Each with its own temperature they are the same model.
+    assert rows["nll_scaled"]["conditions"]["less_source"]["value"] == pytest.approx(0.0, abs=1e-5)
 
 
 def test_logits_that_are_not_finite_are_rejected(judge: Judge) -> None:

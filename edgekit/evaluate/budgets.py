@@ -59,7 +59,7 @@ def _p90(rows: Sequence[Measurement], limit: float, strictly: bool) -> Ruling:
         return Ruling(True, text, found.value, interval)
     if interval is None or interval[1] > limit:
         return Ruling(None, f"{text}; the samples do not rule out that it is more", None, interval)
-    return Ruling(True, text, interval[1], interval)
+    return Ruling(True, text, found.value, interval)
 
 
 def _energy(rows: Sequence[Measurement], limit: float) -> Ruling:

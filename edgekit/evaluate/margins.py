@@ -143,7 +143,7 @@ def _ruling(margin: Margin, before: Measurement | None, after: Measurement | Non
     if interval is None:
         return Ruling(None, f"{text}; it has no interval, as of fewer than {differences.LEAST_UNITS} patients")
     if round(interval[1], 12) <= margin.limit:
-        return Ruling(True, text, interval[1], interval)
+        return Ruling(True, text, worse, interval)
     return Ruling(None, f"{text}; the data does not rule out that it is more", None, interval)
 
 
@@ -171,7 +171,7 @@ def _sensitivities(
     elif not rulings:
         ruling = Ruling(None, "the sensitivities of the source were not measured")
     else:
-        worst = max(rulings.values(), key=lambda one: one.value or 0.0)
+        worst = max(rulings.values(), key=lambda one: one.interval[1] if one.interval else 0.0)
         kept = f"every one of {len(rulings)} classes keeps the margin"
         text = f"{kept}; the interval that reaches furthest: {worst.text}"
         ruling = Ruling(True, text, worst.value, worst.interval)

@@ -61,7 +61,8 @@ def test_p90_by_its_estimate_and_by_its_interval() -> None:
     assert "do not rule out that it is more" in (strict.undecided or "")
     kept = judged(Gates(max_p90_ms=found.high, decide_by="interval"), latency(TIMES))["p90"]
     assert kept.passed
-    assert kept.value == pytest.approx(found.high)
+    assert kept.value == pytest.approx(found.value)
+    assert kept.interval == pytest.approx((found.low, found.high))
     lost = judged(Gates(max_p90_ms=found.value - 0.1, decide_by="interval"), latency(TIMES))["p90"]
     assert (lost.passed, lost.undecided) == (False, None)
 
