@@ -14,8 +14,8 @@ from edgekit.report.plain import dig
 
 #: Images of one artifact that the checklist names, and that its table shows.
 _NAMED, MOST = 3, 10
-#: Groups that are named of each kind, the commonest first.
-_GROUPS = 3
+#: Groups of each kind that are named of changed predictions and of exemplars, the commonest first.
+_FEW, _GROUPS = 3, 12
 _DEFINITIONS = {"hooker": "modal label differs (Hooker 2019)", "holste": "lowest rank correlation (Holste 2023)"}
 
 
@@ -35,7 +35,7 @@ def worst(record: Record, names: Sequence[str], why: str) -> Shown:
             lines.append(f"{oneline(name)}: none")
             continue
         shown = "; ".join(f"{oneline(one.id)} ({move(record, one)})" for one in found.images[:_NAMED])
-        lines.append(f"{oneline(name)}: greatest loss: {shown}{_among(record, _places(record, name))}")
+        lines.append(f"{oneline(name)}: greatest loss: {shown}{_among(record, _places(record, name), _FEW)}")
     return Shown("\n".join(lines)) if lines else not_measured(why)
 
 
@@ -75,7 +75,7 @@ def exemplars(record: Record, names: Sequence[str]) -> Shown:
             lines.append(f"{head}: not found: {oneline(one.not_found_reason or 'no reason recorded')}")
         else:
             images = f"{len(one.images)} of {counted(len(record.labels), 'image')}"
-            lines.append(f"{head}: {images}{_among(record, one.images)}")
+            lines.append(f"{head}: {images}{_among(record, one.images, _GROUPS)}")
     return Shown("\n".join(lines)) if lines else not_measured("the artifacts to use have none in the record")
 
 
@@ -98,12 +98,12 @@ def _places(record: Record, artifact: str) -> list[int]:
     return [place for place, (before, after) in enumerate(pairs) if before != after]
 
 
-def _among(record: Record, places: Sequence[int]) -> str:
-    text = common(record, places)
+def _among(record: Record, places: Sequence[int], most: int) -> str:
+    text = common(record, places, most)
     return f". Commonest (against the rest) by {text}" if text else ""
 
 
-def common(record: Record, places: Sequence[int]) -> str:
+def common(record: Record, places: Sequence[int], most: int = _GROUPS) -> str:
     """Among which classes and subgroups the images ``places`` are common: ``class: nevus 5 of 20 (2.1 times)``."""
     if not places or max(places) >= len(record.labels):
         return ""
@@ -111,7 +111,7 @@ def common(record: Record, places: Sequence[int]) -> str:
     kinds |= {name: list(values) for name, values in record.subgroups.items() if len(values) == len(record.labels)}
     parts = []
     for kind, groups in kinds.items():
-        rows = [one for one in prevalence(places, groups) if one.chosen][:_GROUPS]
+        rows = [one for one in prevalence(places, groups) if one.chosen][:most]
         named = (
             f"{oneline(one.group)} {one.chosen} of {one.images}"
             + ("" if one.ratio is None else f" ({one.ratio:.2g} times)")
