@@ -1,7 +1,8 @@
 """The artifacts that a run makes: for each target every precision that it allows, and what else might be faster.
 
-INT8 has several ways: edgekit's one quantized program, the same with what stays in float run in BF16, and the
-runtime's own quantizer. Measurement chooses among those that pass the gates (``choose``).
+INT8 has several ways: edgekit's one quantized program; the same as the runtime is fastest with it, with symmetric
+activations and what stays in float run in BF16; and the runtime's own quantizer. Measurement chooses among those
+that pass the gates (``choose``).
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from dataclasses import replace
 
 from edgekit import record
 from edgekit.lineage import Lineage
+from edgekit.quantization.scheme import Scheme
 from edgekit.recipe import Recipe
 from edgekit.runtimes import own_int8, support
 from edgekit.target import Target
@@ -61,7 +63,11 @@ def _other_int8(plain: Variant, line: Lineage, recipe: Recipe, of_float: str) ->
         return []
     found = []
     rest = runtime.rest_in_bf16(target)
-    if rest:
+    fast = runtime.fast_activations
+    if fast is not None and not line.trained_int8 and _activations(plain.made) == "asymmetric":
+        name = f"{plain.name}-symmetric"
+        found.append(replace(plain, name=name, activations=fast, options=rest, alternative=True))
+    elif rest:
         found.append(replace(plain, name=f"{plain.name}-bf16", copies=plain.name, options=rest, alternative=True))
     tool = own_int8.get(runtime.name)
     calibrated = _calibrated(plain.made)
@@ -79,6 +85,10 @@ def _other_int8(plain: Variant, line: Lineage, recipe: Recipe, of_float: str) ->
         own=calibrated,
     )
     return [*found, own]
+
+
+def _activations(quantized: Made) -> str:
+    return Scheme.of(quantized.model.quantization or {}).activations
 
 
 def _calibrated(quantized: Made) -> Calibrated | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +16,7 @@ from edgekit.target import Precision, Target
 if TYPE_CHECKING:
     from edgekit.data.prepared import Prepared
     from edgekit.model import Model
+    from edgekit.quantization.scheme import Activations
 
 #: PyTorch, in which the source is run and measured.
 PYTORCH = Target(
@@ -71,6 +72,7 @@ class Variant:
         stages: the names of the stages that made the model.
         reference: what its logits are compared with: the source, the last float model where passes changed the
             predictions, or the fake-quantized model after QAT; empty for what is a reference of its own.
+        activations: how INT8 activations are quantized, where not as the recipe says.
         copies: the variant whose file it is, run otherwise; empty where it has a file of its own.
         options: of the runtime, beside the target's own.
         alternative: a candidate that nothing in the recipe asks for; that it loses, or fails, is no failure.
@@ -83,6 +85,7 @@ class Variant:
     precision: Precision
     stages: tuple[str, ...]
     reference: str = ""
+    activations: Activations | None = None
     copies: str = ""
     options: dict[str, str] = field(default_factory=dict)
     alternative: bool = False
@@ -112,6 +115,9 @@ class Variant:
         """
         tool = own_int8.get(self.runtime.name) if self.own else None
         if tool is None or self.own is None:
-            return self.runtime.export(self.made.model, self.target, self.precision, folder)
+            model = self.made.model
+            if self.activations is not None and model.quantization is not None:
+                model = replace(model, quantization={**model.quantization, "activations": self.activations})
+            return self.runtime.export(model, self.target, self.precision, folder)
         chosen = data.drawn("train", self.own.images, self.own.seed)
         return tool.export(self.made.model, data.inputs("train", chosen), self.target, folder)

@@ -40,7 +40,8 @@ def round_biases(model: Model, graph: GraphModule | None = None) -> None:
         source: Any = node.args[0]
         if bias is None or bias.target not in biases or source.name not in chosen:
             continue
-        scale, *_ = program.activation_parameters(ranges[chosen[source.name]], symmetric=scheme.symmetric)
+        span = ranges[chosen[source.name]]
+        scale, *_ = program.activation_parameters(span, symmetric=scheme.symmetric(span))
         unit = scale * program.weight_scales(placement.weight_of(graph, node), scheme.weights)
         with torch.no_grad():
             biases[bias.target].copy_((biases[bias.target] / unit).round() * unit)

@@ -73,7 +73,7 @@ def ranges(
         counts[name] += flat.histc(BINS, min=low, max=high).double().numpy()
 
     _watch(graph, images, wanted, count, lambda done: progress(0.5 + done / 2, "calibration: histograms"))
-    return {name: best_range(counts[name], *extremes[name], scheme.symmetric) for name in extremes}
+    return {name: best_range(counts[name], *span, scheme.symmetric(span)) for name, span in extremes.items()}
 
 
 def best_range(histogram: NDArray[np.float64], low: float, high: float, symmetric: bool = False) -> Range:

@@ -43,6 +43,7 @@ class Style:
         logits: quantize the network's output too; needed where a float output makes the last layer run in float.
         fences: keep a float layer between INT8 tensors in float by a fence before it (see ``program``); needed
             where the runtime would quantize its weight by itself.
+        grouped: quantize convolutions with several groups that are not depthwise.
         scan: how a selective scan is written in standard operators. It is one node while tensors are chosen, so it
             stays in float whole.
     """
@@ -55,6 +56,7 @@ class Style:
     symmetric: bool = False
     logits: bool = False
     fences: bool = False
+    grouped: bool = True
     scan: Form = "recompute"
 
 
@@ -87,6 +89,20 @@ def compute_nodes(graph: GraphModule, keep_float: tuple[str, ...] = ()) -> list[
         if operator(node) in COMPUTE and _is_constant(node.args[1]) and layer_name(node) not in keep_float:
             nodes.append(node)
     return nodes
+
+
+def without_kernel(graph: GraphModule, style: Style) -> tuple[str, ...]:
+    """The layers, by name, that the runtime is better left to run in float."""
+    if style.grouped:
+        return ()
+    return tuple(layer_name(node) for node in compute_nodes(graph) if _grouped(node))
+
+
+def _grouped(node: Node) -> bool:
+    """Whether it is a convolution of several groups that do not have one channel each, in and out."""
+    groups: Any = node.args[6] if operator(node).startswith("conv") and len(node.args) > 6 else 1
+    weight: Any = node.args[1]
+    return bool(groups > 1 and tuple(weight.meta["val"].shape[:2]) != (groups, 1))
 
 
 def layer_name(node: Node) -> str:

@@ -96,7 +96,8 @@ def quantized_program(model: Model, style: Style) -> ExportedProgram:
         raise InputError("the model has no quantization ranges", remedy="add a 'quantize' pass")
     graph = float_graph(model)
     quantization = model.quantization
-    insert(graph, stored_ranges(quantization), style, tuple(quantization["keep_float"]), Scheme.of(quantization))
+    keep_float = (*quantization["keep_float"], *placement.without_kernel(graph, style))
+    insert(graph, stored_ranges(quantization), style, keep_float, Scheme.of(quantization))
     return state_space.write_out(export(graph, example(model)), style.scan)
 
 
@@ -176,7 +177,7 @@ def insert(
     ops = torch.ops.quantized_decomposed
     dtype = torch.uint8 if style.unsigned else torch.int8
     for name, root in chosen.items():
-        symmetric = style.symmetric or scheme.symmetric
+        symmetric = style.symmetric or scheme.symmetric(ranges[root])
         arguments = (*activation_parameters(ranges[root], style.unsigned, symmetric), dtype)
         _behind(
             graph,

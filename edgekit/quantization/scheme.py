@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 Weights = Literal["per_channel", "per_tensor"]
-Activations = Literal["asymmetric", "symmetric"]
+Activations = Literal["asymmetric", "symmetric", "symmetric_or_unsigned"]
 
 
 @dataclass(frozen=True)
@@ -15,18 +15,18 @@ class Scheme:
 
     Attributes:
         weights: one scale an output channel, or one a layer. Symmetric INT8 either way.
-        activations: a zero point that fits the range, or zero in the middle of the 8 bits. One scale a tensor
-            either way. TensorRT is always given symmetric ones. With them ONNX Runtime runs the convolutions
-            before a ReLU in float, which its artifacts say.
+        activations: a zero point that fits the range; zero in the middle of the 8 bits; or the latter for tensors
+            with negative values, and unsigned 8 bits for the others, with which x86 kernels need no correction
+            for a zero point. One scale a tensor in each case. TensorRT is always given symmetric ones. With them
+            ONNX Runtime runs the convolutions before a ReLU in float, which its artifacts say.
     """
 
     weights: Weights = "per_channel"
     activations: Activations = "asymmetric"
 
-    @property
-    def symmetric(self) -> bool:
-        """Whether activations are symmetric."""
-        return self.activations == "symmetric"
+    def symmetric(self, span: tuple[float, float]) -> bool:
+        """Whether a tensor of the range ``span`` is quantized symmetrically."""
+        return self.activations == "symmetric" or (self.activations == "symmetric_or_unsigned" and span[0] < 0)
 
     @classmethod
     def of(cls, quantization: dict[str, Any]) -> Scheme:
@@ -36,10 +36,11 @@ class Scheme:
     def described(self) -> dict[str, str]:
         """``weights`` and ``activations`` in words, for reports."""
         granularity = {"per_channel": "per output channel", "per_tensor": "one scale a layer"}[self.weights]
+        words = {"symmetric_or_unsigned": "symmetric, unsigned where nothing is negative"}
         both = " (symmetric for TensorRT)" if self.activations == "asymmetric" else ""
         return {
             "weights": f"INT8, symmetric, {granularity}",
-            "activations": f"8 bit, {self.activations}, per tensor{both}",
+            "activations": f"8 bit, {words.get(self.activations, self.activations)}, per tensor{both}",
         }
 
 

@@ -42,7 +42,9 @@ class Calibration(Frozen):
         "they are; by default with weights: per_tensor only",
     )
     activations: Activations = Field(
-        default="asymmetric", description="symmetric: zero point 0, for targets that take nothing else"
+        default="asymmetric",
+        description="symmetric: zero point 0, for targets that take nothing else; symmetric_or_unsigned: the same, "
+        "and unsigned where nothing is negative, the fastest on x86",
     )
 
     @field_validator("keep_float", mode="before")

@@ -65,8 +65,8 @@ class FakeQuantized(nn.Module):
         nodes = {node.name: node for node in traced.graph.nodes}
         layers = placement.compute_nodes(traced, keep_float)
         sources = {node: chosen.get(str(node.args[0])) for node in layers}
-        symmetric = style.symmetric or scheme.symmetric
         for root in sorted(set(chosen.values())):
+            symmetric = style.symmetric or scheme.symmetric(ranges[root])
             traced.add_submodule(f"{_RANGES}.{root}", FakeQuantize(ranges[root], symmetric, learn_ranges))
         for name, root in chosen.items():
             # What only moves values keeps them rounded; padding may bring new ones.

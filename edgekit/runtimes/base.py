@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from edgekit.model import Model
+    from edgekit.quantization.scheme import Activations
     from edgekit.record import TensorSpec
     from edgekit.target import Precision, Target
 
@@ -103,6 +104,8 @@ class Runtime(Protocol):
     prepares: bool = False
     #: Distributions whose versions the record keeps, the one that runs the artifact first.
     packages: tuple[str, ...]
+    #: How INT8 activations are quantized for its fastest kernels, where that costs accuracy; none if it does not.
+    fast_activations: Activations | None = None
     #: Precisions that are a setting at loading; their file is that of fp32.
     set_at_load: tuple[Precision, ...] = ()
 

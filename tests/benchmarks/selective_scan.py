@@ -23,6 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from edgekit.runtimes import support
+from edgekit.runtimes.onnxruntime import OPSET
 from edgekit.zoo.state_space import Form, SelectiveScan, kept_whole, selective_scan_reference, write_out
 
 Call = Callable[[], object]
@@ -83,7 +84,7 @@ def onnxruntime_session(program: torch.export.ExportedProgram, feeds: list[Tenso
     import onnxruntime
 
     with support.quiet():
-        made = torch.onnx.export(program, dynamo=True, opset_version=18, verbose=False)
+        made = torch.onnx.export(program, dynamo=True, opset_version=OPSET, verbose=False)
     assert made is not None
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import pytest
 import torch
 from torch import nn
 
 from edgekit.model import Model
 from edgekit.quantization import placement, program
 from edgekit.quantization.placement import Style
+from edgekit.quantization.scheme import Scheme
 from tests.networks import small_model
 
 
@@ -82,3 +84,23 @@ def test_a_slice_of_a_weight_is_a_weight() -> None:
     layers = placement.compute_nodes(graph)
     assert [placement.layer_name(node) for node in layers] == ["deep", "deep"]
     assert [tuple(placement.weight_of(graph, node).shape) for node in layers] == [(4, 3, 3, 3)] * 2
+
+
+def test_grouped_convolutions_stay_float_where_a_runtime_has_no_kernel_for_them() -> None:
+    depthwise, grouped = nn.Conv2d(3, 3, 3, groups=3), nn.Conv2d(3, 6, 3, groups=3)
+    network = nn.Sequential(depthwise, nn.ReLU(), grouped, nn.ReLU(), nn.Conv2d(6, 5, 1), nn.AvgPool2d(28)).eval()
+    graph = program.float_graph(Model("module", {}, 5, (3, 32, 32), "none:none", (), network))
+    assert placement.without_kernel(graph, placement.PORTABLE) == ()
+    assert placement.without_kernel(graph, Style("some", grouped=False)) == ("2",)
+
+
+def test_symmetric_or_unsigned_needs_no_zero_point_but_keeps_all_levels_of_what_is_never_negative() -> None:
+    scheme = Scheme(activations="symmetric_or_unsigned")
+    for span in ((-1.0, 3.0), (-2.0, 0.5)):
+        scale, zero_point, *_ = program.activation_parameters(span, symmetric=scheme.symmetric(span))
+        assert zero_point == 0
+        assert scale == pytest.approx(max(-span[0], span[1]) / 127)
+    span = (0.0, 3.0)
+    scale, zero_point, *_ = program.activation_parameters(span, unsigned=True, symmetric=scheme.symmetric(span))
+    assert zero_point == 0
+    assert scale == pytest.approx(3.0 / 255)

@@ -42,7 +42,7 @@ def quantized(model: Model, scheme: Scheme, keep_float: tuple[str, ...] = ()) ->
 
 
 @pytest.mark.parametrize("weights", ["per_channel", "per_tensor"])
-@pytest.mark.parametrize("activations", ["asymmetric", "symmetric"])
+@pytest.mark.parametrize("activations", ["asymmetric", "symmetric", "symmetric_or_unsigned"])
 @pytest.mark.parametrize("keep_float", [(), ("stem", "head")])
 def test_computes_what_the_program_computes(
     weights: Weights, activations: Activations, keep_float: tuple[str, ...]
