@@ -6,6 +6,7 @@ form. Weights are symmetric INT8 per output channel; activations are asymmetric 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -44,6 +45,7 @@ class Style:
         fences: keep a float layer between INT8 tensors in float by a fence before it (see ``program``); needed
             where the runtime would quantize its weight by itself.
         grouped: quantize convolutions with several groups that are not depthwise.
+        most_taps: quantize depthwise convolutions whose kernel has no more values; none: whatever its size.
         scan: how a selective scan is written in standard operators. It is one node while tensors are chosen, so it
             stays in float whole.
     """
@@ -57,6 +59,7 @@ class Style:
     logits: bool = False
     fences: bool = False
     grouped: bool = True
+    most_taps: int | None = None
     scan: Form = "recompute"
 
 
@@ -93,16 +96,18 @@ def compute_nodes(graph: GraphModule, keep_float: tuple[str, ...] = ()) -> list[
 
 def without_kernel(graph: GraphModule, style: Style) -> tuple[str, ...]:
     """The layers, by name, that the runtime is better left to run in float."""
-    if style.grouped:
-        return ()
-    return tuple(layer_name(node) for node in compute_nodes(graph) if _grouped(node))
+    return tuple(layer_name(node) for node in compute_nodes(graph) if not _has_kernel(node, style))
 
 
-def _grouped(node: Node) -> bool:
-    """Whether it is a convolution of several groups that do not have one channel each, in and out."""
+def _has_kernel(node: Node, style: Style) -> bool:
     groups: Any = node.args[6] if operator(node).startswith("conv") and len(node.args) > 6 else 1
+    if groups == 1:
+        return True
     weight: Any = node.args[1]
-    return bool(groups > 1 and tuple(weight.meta["val"].shape[:2]) != (groups, 1))
+    shape = weight.meta["val"].shape
+    if shape[1] == 1 and style.most_taps is not None and math.prod(shape[2:]) > style.most_taps:
+        return False
+    return style.grouped or tuple(shape[:2]) == (groups, 1)
 
 
 def layer_name(node: Node) -> str:

@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     from edgekit.runtimes.base import Setting
     from edgekit.target import Precision, Target
 
-#: TFLite kernels are INT8 in and INT8 out, the last layer's too; the converter folds the weights itself.
-STYLE = Style("litert", fold_weights=False, logits=True, fences=True)
+#: TFLite kernels are INT8 in and INT8 out, the last layer's too; the converter folds the weights itself. XNNPACK
+#: has INT8 kernels for depthwise convolutions of up to 25 taps; larger ones run outside of it, many times slower.
+STYLE = Style("litert", fold_weights=False, logits=True, fences=True, most_taps=25)
 _LAYERS = ("CONV_2D", "DEPTHWISE_CONV_2D", "CONV_3D", "FULLY_CONNECTED", "TRANSPOSE_CONV")
 
 

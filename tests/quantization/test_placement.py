@@ -92,6 +92,8 @@ def test_grouped_convolutions_stay_float_where_a_runtime_has_no_kernel_for_them(
     graph = program.float_graph(Model("module", {}, 5, (3, 32, 32), "none:none", (), network))
     assert placement.without_kernel(graph, placement.PORTABLE) == ()
     assert placement.without_kernel(graph, Style("some", grouped=False)) == ("2",)
+    assert placement.without_kernel(graph, Style("some", most_taps=9)) == ()
+    assert placement.without_kernel(graph, Style("some", most_taps=8)) == ("0", "2")
 
 
 def test_symmetric_or_unsigned_needs_no_zero_point_but_keeps_all_levels_of_what_is_never_negative() -> None:
