@@ -178,6 +178,20 @@ def test_what_is_wrong_is_found(what: str) -> None:
     assert any(one.rule == rule and said in one.text for one in found), found
 
 
+def test_one_line_may_hold_two_items() -> None:
+    ece, nll = "- **ECE after optimization:** 0.037 (0.030 to 0.050)\n", "- **NLL after optimization:** 0.41\n"
+    text = WRITTEN.replace(ece, "- **ECE and NLL after optimization:** 0.037 and 0.41\n").replace(nll, "")
+    assert _lint(text) == []
+    assert any("lacks 'NLL" in one.text for one in _lint(WRITTEN.replace(nll, "")))
+
+
+def test_brackets_name_no_item(make: Maker) -> None:
+    text = markdown.render(make(), {})
+    heads = next(line for line in text.splitlines() if line.startswith("| artifact | p50 | p90 |"))
+    found = _lint(text.replace(heads, heads.replace("| p50 |", "| middle |")))
+    assert any("lacks 'p50'" in one.text for one in found)
+
+
 def test_a_finding_names_its_line() -> None:
     line = next(n for n, text in enumerate(WRITTEN.splitlines(), 1) if "CUDA" in text)
     assert [one.where for one in _lint(WRITTEN.replace("CUDA 12.6", "TODO"))] == [f"theirs.md:{line}"]

@@ -227,10 +227,12 @@ def test_pictures_are_linked_relative_to_the_checklist(record: Record, tmp_path:
         "pictures/latency.png",
         "pictures/reliability.png",
         "pictures/size_latency.png",
+        "pictures/score_latency.png",
         "pictures/sensitivity.png",
     ]
+    shown = ("latency", "reliability", "size_latency", "score_latency", "sensitivity")
     links = re.findall(r"!\[[^]]+\]\(([^)]+)\)", paths[0].read_text(encoding="utf-8"))
-    assert links == [f"pictures/{name}.png" for name in ("latency", "reliability", "size_latency", "sensitivity")]
+    assert links == [f"pictures/{name}.png" for name in shown]
     assert not [path for path in tmp_path.rglob("*") if path.name.endswith(".tmp")]
 
 

@@ -9,8 +9,8 @@ from PIL import Image
 
 from edgekit.record import Record
 from edgekit.report import plots
-from edgekit.report.plots import latency, reliability, sensitivity, size_latency, style
-from edgekit.report.plots.size_latency import pareto
+from edgekit.report.plots import latency, reliability, score_latency, sensitivity, size_latency, style
+from edgekit.report.plots.against_latency import pareto
 from tests.report.conftest import NOT_ASKED
 
 if TYPE_CHECKING:
@@ -83,6 +83,28 @@ def test_names_in_the_scatter_do_not_overlap(record: Record) -> None:
     assert len(texts) == 8
     for index, box in enumerate(boxes):
         assert not box.count_overlaps(boxes[:index]), texts[index].get_text()
+
+
+def test_the_figure_is_set_against_latency_with_its_interval(record: Record) -> None:
+    rows = [
+        row.model_copy(update={"samples": (0.5,), "interval": (0.4, 0.6)})
+        if (row.artifact, row.metric) == ("intel-cpu-int8", "balanced_accuracy")
+        else row
+        for row in record.measurements
+    ]
+    with style.quiet():
+        figure = score_latency.draw(record.model_copy(update={"measurements": tuple(rows)}))
+    assert figure is not None
+    axis = figure.axes[0]
+    assert "balanced accuracy" in axis.get_ylabel()
+    lines = [np.asarray(line.get_xydata()) for line in axis.lines]
+    bars = [line[:, 1].tolist() for line in lines if len(line) == 2 and line[0, 0] == line[1, 0]]
+    assert [0.4, 0.6] in bars
+    assert len(bars) == 8
+    # The fastest is now the worst, and stands on the front all the same: nothing beats it in both.
+    front = max(lines, key=lambda line: len(line) if line[0, 0] != line[-1, 0] else 0)
+    assert front[0, 1] == 0.5
+    assert front[:, 1].tolist() == sorted(front[:, 1])
 
 
 def test_names_with_markup_formulas_and_foreign_letters_are_drawn_as_they_are(

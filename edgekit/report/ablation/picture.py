@@ -11,7 +11,7 @@ from edgekit.report.ablation.rows import Row, rows
 from edgekit.report.ablation.runs import Runs
 from edgekit.report.plain import dig, words
 from edgekit.report.plots import style
-from edgekit.report.plots.size_latency import pareto
+from edgekit.report.plots.against_latency import pareto
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

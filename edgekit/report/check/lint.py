@@ -59,11 +59,14 @@ def _category(
     left = list(category.items)
     for one in required:
         item = next((item for item in left if one.name.lower() == item.name.lower()), None)
-        item = item or next((item for item in left if one.words.search(item.name)), None)
+        # One line may hold two items, such as 'ECE and NLL'; what is in brackets explains and names nothing.
+        named = (item for item in (*left, *category.items) if one.words.search(item.name.partition("(")[0]))
+        item = item or next(named, None)
         if item is None:
             yield Finding("missing", f"{name}:{category.line}", f"{category.title} lacks '{one.name}'")
             continue
-        left.remove(item)
+        if item in left:
+            left.remove(item)
         items[one.name] = item
         yield from _item(item, one, name)
     for item in left:
