@@ -11,7 +11,7 @@ from edgekit import store
 from edgekit.record import Record
 from edgekit.report import classes, headline
 from edgekit.report.check.finding import Finding
-from edgekit.report.plain import dig
+from edgekit.report.plain import dig, words
 
 
 def data(record: Record) -> Iterator[Finding]:
@@ -22,9 +22,24 @@ def data(record: Record) -> Iterator[Finding]:
         datetime.fromisoformat(record.created_utc)
     except ValueError:
         yield Finding("text", "created_utc", f"'{record.created_utc}' is no time")
+    yield from _input(record)
     yield from _splits(record)
     yield from _counts(record)
     yield from _passes(record)
+
+
+def _input(record: Record) -> Iterator[Finding]:
+    """Data and files are prepared as the recipe says, and have its classes."""
+    asked = dig(record.recipe, "input") or {}
+    told = {"data.preprocessing": dig(record.data, "preprocessing")}
+    told |= {f"artifacts.{one.name}.preprocessing": one.preprocessing for one in record.artifacts}
+    for where, steps in told.items():
+        for key in sorted(asked.keys() & (steps or {}).keys()):
+            if steps[key] != asked[key]:
+                yield Finding("figure", where, f"{key} {words(steps[key])}; the recipe says {words(asked[key])}")
+    of_data, of_task = dig(record.data, "classes"), dig(record.recipe, "task", "classes")
+    if of_data and of_task and list(of_data) != list(of_task):
+        yield Finding("figure", "data.classes", f"{words(of_data)}; the recipe says {words(of_task)}")
 
 
 def _splits(record: Record) -> Iterator[Finding]:

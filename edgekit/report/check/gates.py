@@ -9,7 +9,7 @@ from typing import Any
 from edgekit.record import SOURCE, Gate, Record
 from edgekit.report import headline, overview
 from edgekit.report.check.finding import Finding
-from edgekit.report.plain import dig
+from edgekit.report.plain import dig, words
 
 #: Parts of the names of gates whose value must reach the limit; every other value must not exceed it.
 _AT_LEAST = ("agreement", "masks", "min_")
@@ -17,6 +17,8 @@ _AT_LEAST = ("agreement", "masks", "min_")
 _SIGNS = {"drop": -1.0, "rise": 1.0}
 #: First words of a gate's name -> metric, where they are not the same.
 _METRICS = {"dice": "mean_dice"}
+#: Gate -> the figure in the details of an artifact.
+_PARITY = {"parity/logits": "relative", "parity/agreement": "argmax_agreement", "parity/masks": "mask_dice"}
 _ROUNDING = 1e-9
 
 
@@ -39,6 +41,7 @@ def gates(record: Record) -> Iterator[Finding]:
             yield Finding("gate", where, "undecided and passed; the recipe lets none pass that is undecided")
         yield from _verdict(gate, where)
         yield from _change(record, gate, where)
+        yield from _parity(record, gate, where)
     judged = {gate.artifact for gate in record.gates}
     for one in record.artifacts:
         if judged and one.name != SOURCE and one.status == "accepted" and one.name not in judged:
@@ -80,6 +83,16 @@ def _change(record: Record, gate: Gate, where: str) -> Iterator[Finding]:
         if abs(right - gate.value) > _ROUNDING:
             text = f"a {sign} of {gate.value:.6g}; the figures differ by {right:.6g}"
             yield Finding("gate", where, text)
+
+
+def _parity(record: Record, gate: Gate, where: str) -> Iterator[Finding]:
+    """The value of a comparison is one of those that the artifact's details tell."""
+    key = _PARITY.get(gate.name)
+    details = next((one.details for one in record.artifacts if one.name == gate.artifact), {})
+    told = {dig(details, part, key) for part in ("parity", "parity_whole_split")} if key else set()
+    told -= {None}
+    if told and gate.value is not None and not any(math.isclose(gate.value, one, rel_tol=1e-9) for one in told):
+        yield Finding("gate", where, f"{gate.value:.6g}; the artifact's details say {words(sorted(told))}")
 
 
 def _numbers(asked: Any) -> Iterator[float]:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from edgekit.record import Measurement, Record
+from edgekit.record import SOURCE, Measurement, Record
 from edgekit.report import headline
 from edgekit.report.check.finding import Finding
 
@@ -54,6 +54,8 @@ _KINDS = {
 _POSITIVE = ("_s", "_bytes")
 #: Means over images or cases: a percentile bootstrap holds them. That of a calibration error need not.
 _MEANS = ("accuracy", "sensitivity", "specificity", "mean_dice", "dice", "iou")
+#: Over all images of the test split, for every model that answers.
+_SCORES = {"accuracy", "balanced_accuracy", "auc", "nll", "ece", "brier", "mean_dice"}
 _ROUNDING = 1e-9
 
 
@@ -65,8 +67,10 @@ def measurements(record: Record) -> Iterator[Finding]:
     # A background has no figures of its own; what one artifact has, every artifact must have or explain.
     every = {row.metric for row in record.measurements}
     wanted += sorted(one for one in every if one.partition("/")[0] in main.per_class)
+    # What the source has over all images, its files have or explain too.
+    wanted += sorted({row.metric for row in record.measurements if row.artifact == SOURCE} & _SCORES)
     for one in record.artifacts:
-        for metric in wanted:
+        for metric in dict.fromkeys(wanted):
             if not record.of(one.name, metric):
                 text = "neither a figure nor the reason why there is none"
                 yield Finding("missing", f"measurements {one.name} {metric}", text)

@@ -134,7 +134,13 @@ def _brier(confidence: NDArray[np.float64], right: NDArray[np.bool_], known: int
 
 def _compare(record: Record, name: str, metric: str, low: float, high: float) -> Iterator[Finding]:
     row = record.value(name, metric)
-    if row is None or not row.samples or low <= row.samples[-1] <= high:
+    if row is None or not row.samples:
+        return
+    images = row.conditions.get("images")
+    if isinstance(images, int) and record.labels and images != len(record.labels):
+        text = f"over {images} images; there are {len(record.labels)} labels"
+        yield Finding("count", f"measurements {name} {metric}", text)
+    if low <= row.samples[-1] <= high:
         return
     allowed = f"{(low + high) / 2:.6g}" if high - low < 1e-4 else f"{low:.4g} to {high:.4g}"
     text = f"{row.samples[-1]:.6g}; its predictions give {allowed}"

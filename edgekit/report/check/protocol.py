@@ -38,6 +38,10 @@ def _runs(record: Record) -> Iterator[Finding]:
         runs = row.conditions.get("runs")
         if isinstance(runs, int) and runs != len(row.samples):
             yield Finding("count", where, f"{len(row.samples)} samples of {runs} timed runs")
+        for key in ("warmup", "runs"):
+            told, asked = row.conditions.get(key), dig(record.recipe, "benchmark", key)
+            if told is not None and asked is not None and told != asked:
+                yield Finding("count", where, f"{key} {told}; the recipe says {asked}")
         if len(row.samples) >= _ALIKE and row.samples in seen:
             yield Finding("samples", where, f"the same samples as {seen[row.samples]}")
         seen[row.samples] = where.removeprefix("measurements ")
