@@ -11,6 +11,11 @@ from edgekit.report import document, escape
 TEMPLATES = Path(__file__).resolve().parent / "templates"
 
 
+def title(record: Record) -> str:
+    """The first line of the text."""
+    return f"# Deployment checklist: {escape.markdown(record.recipe['name'])}"
+
+
 def render(record: Record, pictures: dict[str, str]) -> str:
     """The Markdown text.
 

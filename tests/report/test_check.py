@@ -443,6 +443,18 @@ def test_a_changed_figure_is_shown_beside_the_right_one(honest: tuple[Record, Pa
     assert found[0].text.endswith("says the record")
 
 
+def test_a_checklist_under_another_name_is_held_against_the_record(honest: tuple[Record, Path]) -> None:
+    _, folder = honest
+    other = folder / "supplement.md"
+    text = (folder / "checklist.md").read_text(encoding="utf-8")
+    other.write_text(text, encoding="utf-8")
+    assert check.check_path(other) == []
+    other.write_text(text.replace("600 in all", "900 in all"), encoding="utf-8")
+    assert {one.rule for one in check.check_path(other)} == {"figure"}
+    other.write_text("# Something else\n", encoding="utf-8")
+    assert {one.rule for one in check.check_path(other) if one.severity == "error"} == {"missing"}
+
+
 def test_pictures_that_were_not_copied_are_no_finding(honest: tuple[Record, Path]) -> None:
     record, folder = honest
     shutil.rmtree(folder / "pictures")

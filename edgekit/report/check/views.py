@@ -41,20 +41,34 @@ VIEWS: dict[str, Callable[[Record, str], str]] = {
 
 
 def views(record: Record, folder: Path) -> Iterator[Finding]:
-    """Each line beside the line that the record gives: a figure that differs was changed by hand."""
-    for name, render in VIEWS.items():
-        path = folder / name
-        if not path.is_file():
-            continue
-        text = path.read_text(encoding="utf-8", errors="replace")
-        given = _IMAGE.sub(r"\1\2", text).splitlines()
-        try:
-            wanted = _IMAGE.sub(r"\1\2", render(record, text)).splitlines()
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            yield Finding("text", name, f"cannot be made of this record: {error}")
-            continue
-        yield from _percentiles(record, name, given)
-        yield from _lines(name, given, wanted)
+    """Every report that lies in ``folder``."""
+    for name in VIEWS:
+        if (folder / name).is_file():
+            yield from view(record, folder / name, name)
+
+
+def view(record: Record, path: Path, of: str) -> Iterator[Finding]:
+    """Each line beside the line that the record gives: a figure that differs was changed by hand.
+
+    Args:
+        record: what the report was made from.
+        path: of the report.
+        of: the name under which edgekit writes it, a key of ``VIEWS``.
+    """
+    name, text = path.name, path.read_text(encoding="utf-8", errors="replace")
+    given = _IMAGE.sub(r"\1\2", text).splitlines()
+    try:
+        wanted = _IMAGE.sub(r"\1\2", VIEWS[of](record, text)).splitlines()
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        yield Finding("text", name, f"cannot be made of this record: {error}")
+        return
+    yield from _percentiles(record, name, given)
+    yield from _lines(name, given, wanted)
+
+
+def is_checklist_of(record: Record, text: str) -> bool:
+    """Whether ``text`` is titled as the checklist of ``record`` is."""
+    return text.lstrip().partition("\n")[0].strip() == markdown.title(record)
 
 
 def _lines(name: str, given: list[str], wanted: list[str]) -> Iterator[Finding]:
