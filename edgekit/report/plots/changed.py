@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 _COLUMNS = 6
 #: Pictures of one artifact.
 _MOST = 12
+#: Of an image's name, from its end.
+_LETTERS = 24
 #: Pixels of a side; anything larger is no thumbnail of edgekit's.
 _LARGEST = 256
 
@@ -45,8 +47,10 @@ def draw(record: Record) -> Figure | None:
             axis.set_axis_off()
         for axis, (one, pixels) in zip(axes.flat, held, strict=False):
             axis.imshow(pixels, interpolation="nearest")
-            text = changed_images.move(record, one).replace(", now", "\nnow")
-            axis.set_title(f"{style.label(one.id)[-24:]}\n{style.label(text)}", fontsize=6)
+            # A long path or class name must not run into the neighbour; the end of a path tells most.
+            true, _, now = changed_images.move(record, one).rpartition(", now ")
+            lines = (one.id[-_LETTERS:], true, f"now {now}")
+            axis.set_title("\n".join(style.label(line) for line in lines), fontsize=6)
     return figure
 
 
