@@ -10,8 +10,10 @@ READY := $(VENV)/.ready
 quickstart: $(READY)
 	$(BIN)/edgekit compress recipes/quickstart.yaml
 
+# Two processes with one thread each: most of the time of most tests goes into Python and compilers of one thread.
+test: export OMP_NUM_THREADS = 1
 test: $(READY)
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow"
 
 test-all: $(READY)
 	$(BIN)/python -m pytest
