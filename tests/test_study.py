@@ -17,7 +17,7 @@ from edgekit import recipe as recipes
 from edgekit.devices import local
 from edgekit.errors import DeviceError, InputError
 from edgekit.measure.latency import Job
-from edgekit.measure.protocol import Energy, ExecutedPrecision, WorkerResult
+from edgekit.measure.protocol import Energy, ExecutedPrecision, Throughput, WorkerResult
 from edgekit.measure.together import SESSION
 from edgekit.passes.base import PassError
 from edgekit.passes.finetune import Finetune
@@ -158,7 +158,9 @@ class Clock:
         self.asked: list[str] = []
         self.broken: set[str] = set()
 
-    def __call__(self, job: Job, warmup: int, runs: int, timeout_s: float) -> WorkerResult:
+    def __call__(
+        self, job: Job, warmup: int, runs: int, timeout_s: float, throughput: Throughput | None = None
+    ) -> WorkerResult:
         if job.artifact in self.broken:
             raise DeviceError("it died", where=job.artifact)
         self.asked.append(job.artifact)
