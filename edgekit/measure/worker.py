@@ -113,7 +113,7 @@ def _batches(path: Path) -> list[NDArray[np.float32]]:
 
 
 def _on_gpu(target: Setting) -> bool:
-    return target.runtime == "tensorrt" or target.device.upper().startswith("CUDA")
+    return target.runtime == "tensorrt" or target.device.upper().startswith(("CUDA", "TENSORRT"))
 
 
 def _die_with_parent() -> None:

@@ -1,4 +1,4 @@
-"""ONNX Runtime on the CPU: the file that most servers and desktops can run."""
+"""ONNX Runtime: the file that most servers and desktops can run, on the CPU or an NVIDIA GPU."""
 
 from __future__ import annotations
 
@@ -34,6 +34,13 @@ _MOST_REWRITTEN = 4000
 _INT8_OPERATORS = {"QLinearConv", "QLinearMatMul", "QGemm", "MatMulInteger", "ConvInteger", "MatMulIntegerToFloat"}
 #: Where an INT8 operator takes its weights; the others take them second.
 _WEIGHTS = {"QLinearConv": 3, "QLinearMatMul": 3, "QGemm": 3}
+#: Execution providers by the target's device, and the precisions that they take from this file.
+_PROVIDERS = {
+    "CPU": "CPUExecutionProvider",
+    "CUDA": "CUDAExecutionProvider",
+    "TENSORRT": "TensorrtExecutionProvider",
+}
+_PRECISIONS = {"CPU": ("fp32", "int8"), "CUDA": ("fp32",), "TENSORRT": ("fp32", "fp16")}
 _FLOAT_OPERATORS = {"Conv", "FusedConv", "Gemm", "MatMul", "FusedMatMul", "FusedGemm", "NhwcFusedConv"}
 
 
@@ -91,21 +98,30 @@ def _cause(error: BaseException) -> str:
 
 
 class OnnxRuntime(Runtime):
-    """ONNX, opset 20, run by the CPU execution provider."""
+    """ONNX, opset 20, run by the execution provider that the target's ``device`` names: CPU, CUDA or TENSORRT."""
 
     name = "onnxruntime"
     packages: tuple[str, ...] = ("onnxruntime", "onnx", "onnxscript")
+    set_at_load: tuple[Precision, ...] = ("fp16",)
 
     def cannot_export(self, target: Target) -> str | None:
         """See ``Runtime``."""
         return support.missing(
             {"torch": "torch", "onnx": "onnx", "onnxscript": "onnxscript", "onnxruntime": "onnxruntime"},
             "onnxruntime",
-        ) or _wrong_precision(target)
+        ) or _wrong_target(target)
 
     def cannot_run(self, target: Setting) -> str | None:
         """See ``Runtime``."""
-        return support.missing({"onnxruntime": "onnxruntime"}, "onnxruntime") or _wrong_precision(target)
+        unfit = support.missing({"onnxruntime": "onnxruntime"}, "onnxruntime") or _wrong_target(target)
+        if unfit or target.device == "CPU":
+            return unfit
+        import onnxruntime
+
+        provider, known = _PROVIDERS[target.device], onnxruntime.get_available_providers()
+        if provider in known:
+            return None
+        return f"this ONNX Runtime has no {provider} (it has {', '.join(known)}); pip install onnxruntime-gpu"
 
     def export(self, model: Model, target: Target, precision: Precision, folder: Path) -> Exported:
         """Write ``model.onnx``, in Q/DQ form for INT8."""
@@ -124,11 +140,14 @@ class OnnxRuntime(Runtime):
         return _Session(path, target, precision)
 
 
-def _wrong_precision(target: Setting) -> str | None:
-    odd = [p for p in target.precisions if p not in ("fp32", "int8")]
-    return (
-        f"ONNX Runtime on a CPU runs fp32 and int8, not {', '.join(odd)}; change the target file" if odd else None
-    )
+def _wrong_target(target: Setting) -> str | None:
+    if target.device not in _PROVIDERS:
+        known = ", ".join(_PROVIDERS)
+        return f"ONNX Runtime has no device '{target.device}' here, it has {known}; change the target file"
+    allowed = _PRECISIONS[target.device]
+    odd = [p for p in target.precisions if p not in allowed]
+    where = f"ONNX Runtime on {target.device} runs {' and '.join(allowed)}"
+    return f"{where}, not {', '.join(odd)}; change the target file" if odd else None
 
 
 class _Session:
@@ -141,10 +160,21 @@ class _Session:
         options.intra_op_num_threads = support.threads(target.threads)
         options.log_severity_level = 3
         self._options = options
+        own = {"trt_fp16_enable": precision == "fp16"} if target.device == "TENSORRT" else {}
+        self._providers: list[Any] = [(_PROVIDERS[target.device], own)]
+        self._on_cpu = target.device == "CPU"
         try:
-            self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+            self._session = onnxruntime.InferenceSession(str(path), options, providers=self._providers)
         except Exception as error:
             raise DeviceError(f"ONNX Runtime cannot load it: {error}", where=str(path)) from error
+        asked, given = _PROVIDERS[target.device], self._session.get_providers()[0]
+        if given != asked:
+            # It goes on with another provider where one cannot be started, and only logs it.
+            raise DeviceError(
+                f"ONNX Runtime could not start {asked} and would have run on {given}",
+                where=str(path),
+                remedy="install the CUDA, cuDNN or TensorRT libraries that this ONNX Runtime was built for",
+            )
 
     def run(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
         result: NDArray[np.float32] = self._session.run(None, {support.INPUT: batch})[0]
@@ -152,6 +182,8 @@ class _Session:
 
     def executed(self) -> Executed:
         """Read from the graph that ONNX Runtime optimized and can write out, and from a profile of one run."""
+        if not self._on_cpu:
+            return Executed("unknown", {}, "the providers for GPUs do not tell what precision their kernels run in")
         try:
             graph, outputs = self._optimized()
         except ImportError:
@@ -197,7 +229,7 @@ class _Session:
         with tempfile.TemporaryDirectory() as folder:
             options.optimized_model_filepath = str(Path(folder) / "optimized.onnx")
             options.profile_file_prefix = str(Path(folder) / "profile")
-            session = self._library.InferenceSession(str(self._path), options, providers=["CPUExecutionProvider"])
+            session = self._library.InferenceSession(str(self._path), options, providers=self._providers)
             given = session.get_inputs()[0]
             session.run(None, {given.name: np.zeros(given.shape, np.float32)})
             events = json.loads(Path(session.end_profiling()).read_text(encoding="utf-8"))

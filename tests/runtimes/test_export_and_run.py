@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -204,3 +205,37 @@ def test_onnx_holds_no_path_of_this_machine(tmp_path: Path) -> None:
     content = exported.path.read_bytes()
     assert str(Path(__file__).parent).encode() not in content
     assert b"site-packages" not in content
+
+
+@pytest.mark.parametrize(
+    ("device", "precisions", "said"),
+    [
+        ("CUDA", ("fp32",), r"has no CUDAExecutionProvider \(it has .*\); pip install onnxruntime-gpu"),
+        ("TENSORRT", ("fp32", "fp16"), r"has no TensorrtExecutionProvider"),
+        ("CUDA", ("fp32", "int8"), r"ONNX Runtime on CUDA runs fp32, not int8; change the target file"),
+        ("NPU", ("fp32",), r"ONNX Runtime has no device 'NPU' here, it has CPU, CUDA, TENSORRT"),
+    ],
+)
+def test_onnxruntime_on_a_gpu_says_what_is_missing(
+    device: str, precisions: tuple[Precision, ...], said: str
+) -> None:
+    _need("onnxruntime")
+    import onnxruntime
+
+    if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
+        pytest.skip("this ONNX Runtime has the providers for GPUs")
+    target = _target("onnxruntime", *precisions).model_copy(update={"device": device})
+    reason = runtimes.get("onnxruntime").cannot_run(target)
+    assert reason is not None
+    assert re.search(said, reason)
+
+
+@pytest.mark.filterwarnings("ignore:Specified provider")
+def test_a_provider_that_cannot_be_started_is_no_reason_to_run_on_the_cpu(tmp_path: Path) -> None:
+    _need("onnxruntime")
+    made = runtimes.get("onnxruntime").export(small_model(), _target("onnxruntime", "fp32"), "fp32", tmp_path)
+    target = _target("onnxruntime", "fp32").model_copy(update={"device": "CUDA"})
+    if runtimes.get("onnxruntime").cannot_run(target) is None:
+        pytest.skip("this machine has CUDA")
+    with pytest.raises(DeviceError, match="could not start CUDAExecutionProvider"):
+        runtimes.get("onnxruntime").load(made.path, target, "fp32")
