@@ -14,6 +14,7 @@ from edgekit import record, store
 from edgekit.devices import archive
 from edgekit.devices.files import planned, uploads
 from edgekit.errors import InputError
+from edgekit.measure.latency import throughput_of
 from edgekit.measure.plan import Plan
 from edgekit.rebench import bench_jobs, protocol_of, target_of
 from edgekit.recipe import owner
@@ -76,6 +77,7 @@ def _fill(folder: Path, jobs: list[Job], target: Target, protocol: Benchmark) ->
         runs=protocol.runs,
         lock=None,
         linked=False,
+        throughput=throughput_of(protocol),
     )
     archive.build(folder / "runner.pyz")
     (folder / "plan.json").write_text(plan.to_json(), encoding="utf-8")

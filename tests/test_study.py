@@ -26,7 +26,7 @@ from edgekit.rebench import rebench
 from edgekit.recipe import StudyRun
 from edgekit.report import ablation
 from edgekit.study import Ended
-from edgekit.target import Target
+from edgekit.target import Ssh, Target
 
 MODULE = "tests.networks:build"
 TEXT = """\
@@ -423,3 +423,19 @@ def test_bench_finds_the_stages_of_the_study(out: Path, clock: Clock, tmp_path: 
 def test_the_folder_of_a_study_is_no_other_runs(out: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"holds the run of recipe 'tiny \(study\)', not of 'other \(study\)'"):
         execute(members(tmp_path, TEXT.replace("name: tiny", "name: other")), out)
+
+
+def test_a_target_behind_ssh_is_made_here_and_measured_by_bench(tmp_path: Path, clock: Clock) -> None:
+    board = EAGER.model_copy(update={"connection": Ssh(kind="ssh", host="board.local", user="ada", key=tmp_path)})
+    reporter = Reporter(Console(file=io.StringIO()))
+    text = TEXT.replace("seeds: [0, 1]", "seeds: [0]")
+    ended = study.execute(members(tmp_path, text), {"eager": board}, tmp_path / "out", MODULE, reporter, "edgekit")
+    assert [one.exit_code for one in ended] == [0, 0]
+    assert not any("eager" in name for name in clock.asked), "its latency here would say nothing of the board"
+    (row,) = latencies(tmp_path / "out/once/seed-0")["eager-fp32"]
+    assert row["not_measured_reason"] == (
+        "its device is reached over SSH; 'edgekit bench --target eager' measures it there"
+    )
+    record = plain_record(tmp_path / "out/once/seed-0")
+    assert record["targets"]["eager"]["connection"] == {"kind": "ssh"}, "how it is reached is nobody's business"
+    assert next(one for one in record["artifacts"] if one["name"] == "eager-fp32")["status"] == "accepted"

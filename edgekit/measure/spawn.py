@@ -37,10 +37,11 @@ def fresh_process(
     Raises:
         DeviceError: it failed, died or took too long; with the last lines that it wrote.
     """
-    with tempfile.TemporaryDirectory(prefix="edgekit-measure-") as folder:
-        question, answer = Path(folder) / "request.json", Path(folder) / "result.json"
-        question.write_text(request.to_json(), encoding="utf-8")
+    with contextlib.ExitStack() as stack:
         try:
+            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="edgekit-measure-"))
+            question, answer = Path(folder) / "request.json", Path(folder) / "result.json"
+            question.write_text(request.to_json(), encoding="utf-8")
             child = subprocess.Popen(
                 [*command, str(question), str(answer)],
                 env={**env, PARENT: str(os.getpid())},

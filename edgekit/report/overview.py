@@ -112,8 +112,7 @@ def _occasions(record: Record) -> list[str]:
     found = []
     if len({one.session for one in newest.values()}) > 1:
         found.append("latencies were taken on several occasions: compare them by their speed-ups, each within one")
-    for name, one in newest.items():
-        cpu = dig(one.conditions, "machine", "cpu")
-        if cpu is not None and cpu != dig(record.machine, "cpu"):
-            found.append(f"{name} was timed on another machine than the rest: {words(cpu)}")
+    for name, machine in results.machines(record).items():
+        device = words(dig(machine, "cpu") or "one that does not tell its name")
+        found.append(f"{name} was timed on another machine than the rest: {device}")
     return found

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from edgekit.evaluate import statistics
+from edgekit.measure.machine import fingerprint
 from edgekit.record import SOURCE, Artifact, Measurement, Record
 from edgekit.report import figures
 from edgekit.report.figures import Shown, not_measured
@@ -113,6 +114,16 @@ def latency(record: Record, name: str) -> Latency | None:
     """The newest round of latency samples; none where there is none."""
     found = rounds(record, name)
     return found[-1] if found else None
+
+
+def machines(record: Record) -> dict[str, dict[str, Any]]:
+    """By artifact, the machine of its newest latency where that is another one than the record's."""
+    own, found = fingerprint(record.machine), {}
+    for name in names(record):
+        newest = [one.conditions.get("machine") for one in record.of(name, "latency_s")][-1:]
+        if newest and isinstance(newest[0], dict) and fingerprint(newest[0]) != own:
+            found[name] = newest[0]
+    return found
 
 
 def percentile(record: Record, name: str, q: float) -> Shown:

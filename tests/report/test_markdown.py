@@ -175,9 +175,12 @@ def test_latencies_of_another_machine_or_occasion_are_pointed_out(record: Record
         else m
         for m in record.measurements
     ]
-    found = overview.warnings(record.model_copy(update={"measurements": tuple(changed)}))
+    changed_record = record.model_copy(update={"measurements": tuple(changed)})
+    found = overview.warnings(changed_record)
     assert any("several occasions" in text for text in found)
     assert any("cpu-int8 was timed on another machine than the rest: Other CPU" in text for text in found)
+    assert "Device of cpu-int8:** Other CPU" in markdown.render(changed_record, {})
+    assert "Device of" not in markdown.render(record, {})
 
 
 def test_gates_passes_and_hashes_are_listed(record: Record) -> None:

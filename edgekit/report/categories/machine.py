@@ -19,11 +19,24 @@ def hardware(record: Record) -> list[Item]:
     memory = f"{size / 1e9:.1f} GB (10^9 bytes) of RAM" if isinstance(size, (int, float)) else size
     return [
         item("Device model", _device(machine)),
+        *_devices(record),
         item("Memory capacity", stated(memory, "the machine's description holds no memory size")),
         item("Power mode", _power(record)),
         item("Thermal constraints", _thermal(machine)),
         item("System load", _load(machine)),
     ]
+
+
+def _devices(record: Record) -> list[Item]:
+    """The machines on which single artifacts were timed, each with its system and what ran there."""
+    found: dict[str, list[str]] = {}
+    for name, machine in results.machines(record).items():
+        known = [_device(machine).text]
+        known += [words(machine[key]) for key in ("os", "kernel", "architecture") if machine.get(key)]
+        running = dig(machine, "versions")
+        known += [f"python {words(dig(machine, 'python'))}; {words(running)}"] if running else []
+        found.setdefault(", ".join(known), []).append(name)
+    return [item(f"Device of {', '.join(names)}", Shown(text)) for text, names in found.items()]
 
 
 def _device(machine: dict[str, Any]) -> Shown:
