@@ -13,13 +13,14 @@ from numpy.typing import NDArray
 from edgekit.errors import DeviceError, UnsupportedError
 from edgekit.quantization.placement import Style
 from edgekit.runtimes import support
-from edgekit.runtimes.base import Executed, Exported, Runtime, Setting
-from edgekit.target import Precision, Target
+from edgekit.runtimes.base import Executed, Exported, Runtime
 
 if TYPE_CHECKING:
     from torch.fx import Node
 
     from edgekit.model import Model
+    from edgekit.runtimes.base import Setting
+    from edgekit.target import Precision, Target
 
 #: XNNPACK's INT8 kernels take and give 8 bits; its weights are symmetric and stored as INT8.
 STYLE = Style("executorch", logits=True)
