@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 #: -P: a file of the user's working folder, such as 'json.py', must not take the place of a module.
 _COMMAND = (sys.executable, "-P", "-m", "edgekit.measure.worker")
 _SCOPE = (
-    "inference only: input just written to memory, call to return with the output in memory; preprocessing excluded"
+    "inference only: call to return, the input in memory and read once before, the output in memory; preprocessing "
+    "excluded"
 )
 
 

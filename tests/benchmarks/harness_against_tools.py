@@ -55,10 +55,10 @@ def benchmark_app(path: Path, precision: str, runs: int) -> float:
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode != 0:
             sys.exit(f"benchmark_app failed:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
-    found = re.search(r"Median:\s+([\d.]+) ms", done.stdout)
+    found = re.search(r"Median:\s+([\d.]+) (us|ms)", done.stdout)
     if found is None:
         sys.exit(f"benchmark_app printed no median:\n{done.stdout[-2000:]}")
-    return float(found.group(1)) / 1e3
+    return float(found.group(1)) * {"us": 1e-6, "ms": 1e-3}[found.group(2)]
 
 
 def bare_loop(path: Path, inputs: Path, threads: int, runs: int) -> float:
