@@ -15,7 +15,7 @@ from edgekit.measure import process
 from edgekit.runtimes.null import NullSession
 
 #: Timed runs of one image before the next is taken.
-BLOCK = 8
+BLOCK = 20
 #: Runs that the harness's own cost is taken from.
 _HARNESS_RUNS = 200
 
