@@ -525,7 +525,7 @@ def test_pass_that_cannot_do_what_is_asked(edgekit: Run, one: str, expected: str
     assert code == 2
     assert re.search(expected.replace("[0]", r"\[0\]"), said), said
     # What was finished before the error stays for the next run.
-    assert {path.name.split("-")[0] for path in Path("runs/tiny/stages").iterdir()} == {"data", "model"}
+    assert {path.name.split("-")[0] for path in Path("runs/tiny/stages").iterdir()} == {"data", "hygiene", "model"}
 
 
 @pytest.mark.parametrize(
