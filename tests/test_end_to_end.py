@@ -32,7 +32,11 @@ passes:
   - {kind: fold_batchnorm}
   - {kind: quantize, images: 16}
 targets: [cpu, intel-cpu, iphone]
-evaluation: {bootstrap: 100}
+evaluation:
+  bootstrap: 100
+  robustness: {images: 20, severities: [3], corruptions: [gaussian_noise, gaussian_blur]}
+  out_of_distribution: {generated: [noise], images: 20}
+  saliency: {images: 4}
 benchmark: {warmup: 2, runs: 80, processes: 2}
 # Three epochs on 120 images settle nothing: these gates only keep the run going.
 gates: {int8_min_agreement: 0.3, max_accuracy_drop: 0.5}
@@ -109,6 +113,26 @@ def test_everything_is_there(finished: tuple[Path, str]) -> None:
     for category in ("1. Task", "2. Hardware", "3. Software", "4. Numerical", "5. Inference", "6. Latency"):
         assert category in checklist
     assert str(folder) not in (run / "record.json").read_text(encoding="utf-8")
+
+
+def test_the_analyses_that_the_recipe_names(finished: tuple[Path, str]) -> None:
+    run = finished[0] / "run"
+    record = _record(run)
+    found = {(one["artifact"], one["metric"]): one for one in record["measurements"]}
+    for artifact in ("source", "cpu-fp32", "cpu-int8", "intel-cpu-int8"):
+        for metric in ("robust_error/gaussian_blur/3", "mean_robust_error", "ood_auroc/noise"):
+            assert 0 <= found[artifact, metric]["samples"][0] <= 1
+    # A file that computes what the source computes makes the same errors and looks at the same place.
+    assert found["cpu-fp32", "robust_error_rise/gaussian_noise"]["samples"] == [0.0]
+    assert found["cpu-fp32", "saliency_rank_correlation"]["samples"][0] > 0.99
+    assert found["source-fused", "saliency_rank_correlation/grad_cam"]["samples"][0] > 0.99
+    assert "macOS" in found["iphone-fp32", "mean_robust_error"]["not_measured_reason"]
+    assert record["data"]["hygiene"]["images"] == {"train": 120, "val": 40, "test": 60}
+    text = (run / "checklist.md").read_text(encoding="utf-8")
+    for title in ("Robustness to corruptions", "Images out of distribution", "Saliency agreement", "Data hygiene"):
+        assert f"### {title}" in text
+    for picture in ("robustness.png", "saliency.png"):
+        assert (run / "pictures" / picture).exists()
 
 
 def test_a_second_run_reuses_every_stage(finished: tuple[Path, str]) -> None:

@@ -29,7 +29,7 @@ passes:
   - {kind: quantize, images: 8}
 targets: [cpu, intel-cpu, iphone]
 own_quantizers: false
-evaluation: {bootstrap: 100}
+evaluation: {bootstrap: 100, robustness: {images: 20, severities: [3], corruptions: [contrast, low_dose]}}
 benchmark: {warmup: 2, runs: 12, processes: 1, source: false}
 # A few epochs on twelve images settle nothing: these gates only keep the run going.
 gates: {max_dice_drop: 0.9, int8_min_mask_dice: 0.0, int8_min_agreement: 0.5}
@@ -89,6 +89,10 @@ def test_figures_are_of_cases_with_their_unit(finished: tuple[Path, str]) -> Non
     assert len(of["mean_dice"]["conditions"]["per_case"]) == 6
     assert of["hd95/lesion"]["unit"] == "mm"
     assert record["predictions"] == []
+    assert of["robust_error/contrast/3"]["conditions"]["cases"] == 6
+    clean, dice = of["robust_error/clean"]["samples"][0], of["mean_dice"]["samples"][0]
+    assert clean == pytest.approx(1 - dice, abs=1e-6)
+    assert of["robust_error/low_dose"]["samples"][0] >= clean - 0.1
 
 
 def test_the_checklist_speaks_of_segmentation(finished: tuple[Path, str]) -> None:

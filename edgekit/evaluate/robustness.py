@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 
 from edgekit import arrays
 from edgekit.data import corruptions as corrupted
+from edgekit.data import preprocess
 from edgekit.data.base import IGNORE
-from edgekit.data.corruptions import CORRUPTIONS, Corruption
+from edgekit.data.corruptions import CORRUPTIONS, CorruptedImages, Corruption
 from edgekit.errors import InputError
 from edgekit.evaluate import overlap
 from edgekit.evaluate.sliding_window import assemble, assemble_mask
@@ -42,6 +43,7 @@ class Plan:
         units: ``[n]``: what is resampled as one: each image, or all cases of a patient.
         left_out: corruptions that are not applied, and why.
         seed: of the corruptions and of the resamples.
+        images: the chosen images, corrupted; none in segmentation, whose cases are made one by one.
     """
 
     corruptions: tuple[Corruption, ...]
@@ -51,6 +53,7 @@ class Plan:
     units: NDArray[np.int64]
     left_out: dict[str, str]
     seed: int
+    images: CorruptedImages | None
 
     @property
     def conditions(self) -> list[tuple[Corruption, int] | None]:
@@ -84,11 +87,13 @@ def plan(settings: Robustness, modality: str, prepared: Prepared, seed: int) -> 
         chosen = arrays.spread(len(cases), settings.images)
         strata = np.zeros(len(chosen), dtype=np.int64)
         units = prepared.groups("test")[[cases[i].first for i in chosen]]
+        images = None
     else:
         labels = prepared.labels("test")
         chosen = balanced(labels, settings.images)
         strata, units = np.asarray(labels[chosen]), chosen
-    return Plan(tuple(found), settings.severities, chosen, strata, units, left_out, seed)
+        images = CorruptedImages(prepared, "test", chosen, seed)
+    return Plan(tuple(found), settings.severities, chosen, strata, units, left_out, seed, images)
 
 
 def balanced(labels: NDArray[np.int64], wanted: int) -> NDArray[np.int64]:
@@ -130,13 +135,13 @@ def _images(
     prepared: Prepared, planned: Plan, condition: tuple[Corruption, int] | None, run: Run, at_once: int
 ) -> NDArray[np.float32]:
     right = np.zeros(len(planned.chosen), dtype=np.float32)
+    if condition is None:
+        pixels = prepared.pixels("test", planned.chosen)
+    else:
+        assert planned.images is not None  # only a segmentation has none
+        pixels = planned.images.at(*condition)
     for start in range(0, len(planned.chosen), at_once):
-        part = planned.chosen[start : start + at_once]
-        if condition is None:
-            inputs = prepared.inputs("test", part)
-        else:
-            inputs = corrupted.inputs(prepared, "test", part, *condition, planned.seed)
-        logits = run(inputs)
+        logits = run(preprocess.normalize(pixels[start : start + at_once], prepared.preprocessing))
         finite = np.array([bool(np.isfinite(row).all()) for row in logits])
         called = np.where(finite[:, None], logits, 0.0).argmax(axis=1)
         right[start : start + at_once] = finite & (called == planned.strata[start : start + at_once])
@@ -164,5 +169,7 @@ def _cases(
         counts.append(overlap.confusion(truth.ravel()[counted], called.ravel()[counted], logits.shape[0]))
     confusion = np.stack(counts)
     known = np.flatnonzero(confusion.sum(axis=(0, 2))[1:]) + 1
+    if not known.size:
+        raise InputError(f"none of {len(counts)} test cases has a pixel of a foreground class")
     dice: NDArray[np.float32] = overlap.dice(confusion)[:, known].mean(axis=1).astype(np.float32)
     return dice

@@ -2,17 +2,18 @@
 
 from edgekit.data.corruptions.base import SEVERITIES, Corruption
 from edgekit.data.corruptions.catalogue import CORRUPTIONS, Name, suited, unfit
-from edgekit.data.corruptions.corrupt import assemble_pixels, case_inputs, corrupt, inputs
+from edgekit.data.corruptions.corrupt import assemble_pixels, case_inputs, corrupt
+from edgekit.data.corruptions.kept import CorruptedImages
 
 __all__ = [
     "CORRUPTIONS",
     "SEVERITIES",
+    "CorruptedImages",
     "Corruption",
     "Name",
     "assemble_pixels",
     "case_inputs",
     "corrupt",
-    "inputs",
     "suited",
     "unfit",
 ]

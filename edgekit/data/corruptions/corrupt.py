@@ -9,7 +9,6 @@ windows is put together, corrupted as a whole and cut again, so that its windows
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -49,21 +48,6 @@ def corrupt(
     shown = one.at(((pixels - low) / (high - low)).astype(np.float32), severity, random)
     result = (np.clip(shown, 0.0, 1.0) if flat else shown) * np.float32(high - low) + np.float32(low)
     return preprocess.standardize(result) if spec.normalization == "per_image" else result
-
-
-def inputs(
-    prepared: Prepared,
-    split: SplitName,
-    indices: Sequence[int] | NDArray[np.int64],
-    one: Corruption,
-    severity: int,
-    seed: int,
-) -> NDArray[np.float32]:
-    """Normalized inputs ``float32[k, C, *size]`` of corrupted images of a classification."""
-    images = prepared.pixels(split, indices)
-    spec = prepared.preprocessing
-    made = [corrupt(pixels, spec, one, severity, seed, int(i)) for pixels, i in zip(images, indices, strict=True)]
-    return preprocess.normalize(np.stack(made), spec)
 
 
 def case_inputs(

@@ -34,6 +34,9 @@ _KINDS = {
     # Where it was not measured, the spacing is not known.
     "hd95": _Kind(("px", "mm", "mm or px"), 0.0, math.inf),
     **dict.fromkeys(("ece", "adaptive_ece", "classwise_ece", "confidence_wrong"), _SHARE),
+    **dict.fromkeys(("robust_error", "mean_robust_error", "ood_auroc", "ood_fpr95", "ood_confidence"), _SHARE),
+    "saliency_pointing_game": _SHARE,
+    "saliency_rank_correlation": _Kind(("correlation",), -1.0, 1.0),
     **dict.fromkeys(
         (
             "accuracy",
