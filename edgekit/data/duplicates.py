@@ -8,7 +8,6 @@ absolute deviation, and the level that less than one in a hundred runs would exc
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from statistics import NormalDist
 
@@ -41,11 +40,19 @@ class Pair:
 def pairs(found: Fingerprints) -> tuple[list[Pair], float]:
     """All pairs that are the same or nearly so, and the correlation that was asked for."""
     level = threshold(found.details)
+    number = np.unique(np.array(found.exact, dtype=object), return_inverse=True)[1]
     kept = []
-    for first, second, correlation in _candidates(found):
-        exact = found.exact[first] == found.exact[second]
-        if exact or correlation >= level:
-            kept.append(Pair(first, second, exact, float(correlation)))
+    # Whole blocks at once: where all images show one anatomy, every second pair is a candidate.
+    for start in range(0, len(number), _BLOCK):
+        rows = slice(start, start + _BLOCK)
+        correlation = found.details[rows] @ found.details[start:].T
+        near = np.bitwise_count(found.hashes[rows, None] ^ found.hashes[None, start:]) <= BITS
+        near &= correlation >= level
+        exact = number[rows, None] == number[None, start:]
+        for row, column in np.argwhere(np.triu(near | exact, 1)).tolist():
+            kept.append(
+                Pair(start + row, start + column, bool(exact[row, column]), float(correlation[row, column]))
+            )
     return kept, level
 
 
@@ -62,15 +69,3 @@ def threshold(details: NDArray[np.float32]) -> float:
     deviation = 1.4826 * float(np.median(np.abs(z - middle)))
     far = NormalDist().inv_cdf(1 - min(0.5, _FALSE / (count * (count - 1) / 2)))
     return float(np.clip(np.tanh(middle + _TAILS * far * deviation), LEAST, _MOST))
-
-
-def _candidates(found: Fingerprints) -> Iterator[tuple[int, int, float]]:
-    count = len(found.hashes)
-    for start in range(0, count, _BLOCK):
-        block = found.hashes[start : start + _BLOCK]
-        distance = np.bitwise_count(block[:, None] ^ found.hashes[None, start:])
-        rows, columns = np.nonzero(distance <= BITS)
-        keep = columns > rows
-        rows, columns = rows[keep] + start, columns[keep] + start
-        correlation = (found.details[rows] * found.details[columns]).sum(axis=1)
-        yield from zip(rows.tolist(), columns.tolist(), correlation.tolist(), strict=True)
