@@ -67,6 +67,7 @@ def test_quick_commands_run(folder: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_the_tutorial_runs_as_it_stands(folder: Path) -> None:
     for page, _, text in _marked("run"):
         for command in _commands(text):
