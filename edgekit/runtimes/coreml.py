@@ -62,8 +62,9 @@ class CoreML(Runtime):
                     compute_precision=coremltools.precision.FLOAT16 if half else coremltools.precision.FLOAT32,
                     skip_model_load=True,
                 )
-            except (RuntimeError, ValueError, NotImplementedError) as error:
-                raise UnsupportedError(f"Core ML cannot take the network: {str(error).splitlines()[0]}") from error
+            except Exception as error:  # the converter's own assertions as well
+                text = f"Core ML cannot take the network: {support.first_line(error)}"
+                raise UnsupportedError(text) from error
             path = folder / "model.mlpackage"
             converted.save(str(path))
         inputs, outputs = support.specs(model)

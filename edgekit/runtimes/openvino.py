@@ -86,7 +86,7 @@ class OpenVINO(Runtime):
         with support.quiet():
             try:
                 converted = openvino.convert_model(_as_taken(made))
-            except RuntimeError as error:
+            except Exception as error:  # the converter's own assertions as well
                 raise UnsupportedError(f"OpenVINO cannot take the network: {support.first_line(error)}") from error
         converted.inputs[0].get_tensor().set_names({support.INPUT})
         converted.outputs[0].get_tensor().set_names({support.OUTPUT})
