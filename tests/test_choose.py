@@ -60,7 +60,7 @@ def test_the_fastest_that_passed_wins_and_the_others_say_why_they_lost() -> None
     )
     assert [name for name, one in found.items() if one.recommended] == ["int8"]
     assert found["int8-own"].advice == "not recommended: rejected"
-    assert found["int8-other"].advice == "not recommended: not measured"
+    assert found["int8-other"].advice == "not recommended: not measured in the same session"
     said = found["bf16"].advice or ""
     ratio, low, high = (float(word.strip("(),")) for word in np.array(said.split())[[2, 3, 5]])
     assert low < ratio < high

@@ -10,6 +10,7 @@ import ast
 import os
 import shutil
 import tempfile
+import threading
 import zipapp
 from pathlib import Path
 
@@ -19,6 +20,8 @@ from edgekit.store import PACKAGE
 ENTRY = "edgekit.measure.runner"
 #: Where the closure begins: the last two are imported by functions, once it is known that numpy is there.
 _ROOTS = (ENTRY, "edgekit.measure.worker", "edgekit.runtimes")
+#: Devices are served by threads, and Python 3.11 cannot build syntax trees in two of them (python/cpython#106905).
+_PARSING = threading.Lock()
 #: The oldest Python that the modules run on: what Ubuntu 22.04, and so Jetson's JetPack 6, brings.
 LEAST_PYTHON = (3, 10)
 _MAIN = """\
@@ -43,7 +46,9 @@ def modules() -> dict[str, Path]:
         path = None if name in found else _file(name)
         if path is not None:
             found[name] = path
-            open_ += _imported(ast.parse(path.read_text(encoding="utf-8")))
+            with _PARSING:
+                tree = ast.parse(path.read_text(encoding="utf-8"))
+            open_ += _imported(tree)
             open_ += [name.rpartition(".")[0]] if "." in name else []
     return found
 
