@@ -7,10 +7,8 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import jinja2
-
 import edgekit
-from edgekit import record, store
+from edgekit import record, store, templates
 from edgekit.devices import archive
 from edgekit.devices.files import planned, uploads
 from edgekit.errors import InputError
@@ -95,12 +93,7 @@ def _fill(folder: Path, jobs: list[Job], target: Target, protocol: Benchmark) ->
 
 
 def _rendered(template: str, plan: Plan, target: Target) -> str:
-    environment = jinja2.Environment(
-        autoescape=False,  # Markdown and a shell script; every name in them is of letters, digits, '.', '_' and '-'
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
+    # Markdown and a shell script; every name in them is of letters, digits, '.', '_' and '-'.
+    made = templates.environment(_TEMPLATES)
     values: dict[str, Any] = {"plan": plan, "target": target}
-    return environment.from_string((_TEMPLATES / template).read_text(encoding="utf-8")).render(values)
+    return made.get_template(template).render(values)

@@ -6,12 +6,12 @@ import json
 from pathlib import Path
 from typing import Any
 
-from edgekit import outputs, store
+from edgekit import outputs, store, templates
 from edgekit.recipe import Recipe
 from edgekit.runtimes.base import Exported
 from edgekit.variant import Variant
 
-_TEMPLATE = Path(__file__).parent / "runtimes" / "example.py.j2"
+_EXAMPLE = Path(__file__).parent / "runtimes" / "example.py.j2"
 #: The package that runs the artifact, for runtimes that have an example.
 _PACKAGES = {
     "coreml": "coremltools",
@@ -49,15 +49,9 @@ def write(folder: Path, variant: Variant, exported: Exported, recipe: Recipe) ->
 
 
 def _example(variant: Variant, recipe: Recipe) -> str:
-    import jinja2
-
-    environment = jinja2.Environment(
-        autoescape=False,  # a program, no page; every value is one of a few words of ours
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        keep_trailing_newline=True,
-    )
-    return environment.from_string(_TEMPLATE.read_text(encoding="utf-8")).render(
+    # A program, no page; every value is one of a few words of ours.
+    made = templates.environment(_EXAMPLE.parent)
+    return made.get_template(_EXAMPLE.name).render(
         runtime=variant.target.runtime,
         package=_PACKAGES[variant.target.runtime],
         hint=variant.options.get("INFERENCE_PRECISION_HINT", _HINTS.get(variant.precision, "f32")),

@@ -6,6 +6,7 @@ import base64
 from collections.abc import Mapping
 from typing import Any
 
+from edgekit import templates
 from edgekit.record import Record
 from edgekit.report import document, escape
 from edgekit.report.markdown import TEMPLATES
@@ -18,19 +19,9 @@ def render(record: Record, pictures: Mapping[str, bytes]) -> str:
         record: all that is shown comes from it.
         pictures: title to PNG; they become part of the page.
     """
-    import jinja2
-
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        finalize=_oneline,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
+    made = templates.environment(TEMPLATES, _oneline, autoescape=True)
     images = {title: base64.b64encode(png).decode("ascii") for title, png in pictures.items()}
-    return environment.get_template("report.html.j2").render(**document.content(record), images=images)
+    return made.get_template("report.html.j2").render(**document.content(record), images=images)
 
 
 def _oneline(value: Any) -> Any:

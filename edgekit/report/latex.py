@@ -2,39 +2,33 @@
 
 from __future__ import annotations
 
+from edgekit import templates
 from edgekit.record import Record
 from edgekit.report import document
 from edgekit.report.escape import Safe
 from edgekit.report.latex_escape import latex
 from edgekit.report.markdown import TEMPLATES
 
+#: Braces and percent signs are LaTeX's own.
+_DELIMITERS = {
+    "block_start_string": "<%",
+    "block_end_string": "%>",
+    "variable_start_string": "<<",
+    "variable_end_string": ">>",
+    "comment_start_string": "<#",
+    "comment_end_string": "#>",
+}
+
 
 def render(record: Record) -> str:
     """The LaTeX text: a summary, the nine categories, and what identifies the run.
 
-    It needs the packages array, booktabs and longtable, and compiles with pdfLaTeX, XeLaTeX and LuaLaTeX.
+    It needs the packages array, booktabs and longtable, and compiles with pdfLaTeX.
     """
-    import jinja2
-
-    # Braces and percent signs are LaTeX's own; everything that is printed goes through 'finalize'.
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES),
-        block_start_string="<%",
-        block_end_string="%>",
-        variable_start_string="<<",
-        variable_end_string=">>",
-        comment_start_string="<#",
-        comment_end_string="#>",
-        autoescape=False,
-        finalize=latex,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
+    made = templates.environment(TEMPLATES, latex, delimiters=_DELIMITERS)
     shown = document.content(record)
     sections = [document.summary(record), *(section for section, _, _ in shown["sections"])]
-    return environment.get_template("checklist.tex.j2").render(**shown | {"sections": sections}, emph=_emphasized)
+    return made.get_template("checklist.tex.j2").render(**shown | {"sections": sections}, emph=_emphasized)
 
 
 def _emphasized(text: str, wanted: object) -> Safe:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from edgekit import templates
 from edgekit.record import Record
 from edgekit.report import document, escape
 
@@ -23,19 +24,8 @@ def render(record: Record, pictures: dict[str, str]) -> str:
         record: all that is shown comes from it.
         pictures: title to path, relative to the folder of the text.
     """
-    import jinja2
-
-    # Everything that the template prints goes through 'finalize', so no text can escape the escaping.
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES),
-        autoescape=False,
-        finalize=escape.markdown,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    text = environment.get_template("checklist.md.j2").render(
+    made = templates.environment(TEMPLATES, escape.markdown)
+    text = made.get_template("checklist.md.j2").render(
         **document.content(record),
         pictures=pictures,
         safe=escape.Safe,

@@ -6,6 +6,7 @@ from typing import Any
 
 import yaml
 
+from edgekit import templates
 from edgekit.record import Artifact, Record
 from edgekit.report import document, headline, overview, results
 from edgekit.report.escape import Safe, markdown
@@ -28,21 +29,11 @@ _METRICS = ("accuracy", "balanced_accuracy", "auc", "mean_dice", "nll", "ece", "
 
 def render(record: Record) -> str:
     """The card: YAML between two lines of dashes, then Markdown. It is written, and never uploaded."""
-    import jinja2
-
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES),
-        autoescape=False,
-        finalize=markdown,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
+    made = templates.environment(TEMPLATES, markdown)
     front = yaml.safe_dump(metadata(record), sort_keys=False, allow_unicode=True, width=1000)
     rows = [(row, results.artifact(record, row.name)) for row in overview.rows(record)]
     shipped = [(row, one) for row, one in rows if one is not None and not row.reference]
-    return environment.get_template("model_card.md.j2").render(
+    return made.get_template("model_card.md.j2").render(
         **document.content(record), front=Safe(front), shipped=shipped
     )
 
