@@ -46,8 +46,7 @@ def _of_target(line: Lineage, target: Target, recipe: Recipe) -> list[Variant]:
             made = Variant(name, line.final, target, precision, line.histories["final"], of_float)
             same = f"{target.name}-fp32" if precision in made.runtime.set_at_load else ""
             convenient = precision in _CONVENIENT and recipe.precision is None
-            copies = same if any(one.name == same for one in found) else ""
-            found.append(replace(made, alternative=convenient, copies=copies))
+            found.append(replace(made, alternative=convenient, begins_with=same))
         elif line.quantized is not None:
             plain = Variant(name, line.quantized, target, "int8", line.histories["quantized"], of_int8)
             found.append(plain)
@@ -68,7 +67,8 @@ def _other_int8(plain: Variant, line: Lineage, recipe: Recipe, of_float: str) ->
         name = f"{plain.name}-symmetric"
         found.append(replace(plain, name=name, activations=fast, options=rest, alternative=True))
     elif rest:
-        found.append(replace(plain, name=f"{plain.name}-bf16", copies=plain.name, options=rest, alternative=True))
+        name = f"{plain.name}-bf16"
+        found.append(replace(plain, name=name, begins_with=plain.name, options=rest, alternative=True))
     tool = own_int8.get(runtime.name)
     calibrated = _calibrated(plain.made)
     if tool is None or calibrated is None or line.trained_int8 or not recipe.own_quantizers:
@@ -79,6 +79,7 @@ def _other_int8(plain: Variant, line: Lineage, recipe: Recipe, of_float: str) ->
         plain,
         name=f"{plain.name}-{tool.name}",
         made=line.final,
+        begins_with=f"{target.name}-fp32",
         options=rest,  # as such a file runs where nothing else is said
         reference=of_float,
         alternative=True,

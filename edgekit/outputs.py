@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 from edgekit import record, report, store
@@ -29,9 +30,14 @@ def copy(stage: store.Finished, folder: Path) -> Exported:
     """Copy the artifact of an export stage, without what edgekit put beside it, into ``folder``."""
     beside = shutil.ignore_patterns("stage.json", CARD, EXAMPLE)
     shutil.copytree(stage.folder, folder, ignore=beside, dirs_exist_ok=True)
+    return replace(exported(stage), path=folder / stage.result["file"])
+
+
+def exported(stage: store.Finished) -> Exported:
+    """What an export stage holds."""
     found = stage.result
     inputs, specs = (tuple(record.TensorSpec(**one) for one in found[key]) for key in ("inputs", "outputs"))
-    return Exported(folder / found["file"], inputs, specs, found["details"])
+    return Exported(stage.folder / found["file"], inputs, specs, found["details"])
 
 
 def place(artifact: record.Artifact, stage: Path, folder: Path) -> record.Artifact:

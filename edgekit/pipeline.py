@@ -170,8 +170,8 @@ class Run:
         self.warnings += done.result["summary"]["notes"]
         return done
 
-    def _export(self, variant: Variant, prepared: Prepared, copied: Finished | None) -> Finished:
-        """The stage that holds the artifact; ``copied`` is that of the variant whose file it is, if any."""
+    def _export(self, variant: Variant, prepared: Prepared, begun: Finished | None) -> Finished:
+        """The stage that holds the artifact; ``begun`` is that of the variant whose file it begins with, if any."""
         key = {
             "model": variant.made.stage.key,
             "target": variant.target.model_dump(mode="json"),
@@ -182,14 +182,17 @@ class Run:
             "versions": store.versions("torch", "timm", *variant.packages),
             "options": variant.options,
             "calibrated": variant.own.key if variant.own else None,
-            "copied": copied.key if copied else None,
+            "begun": begun.key if begun else None,
         }
 
         def work(folder: Path, update: Update) -> dict[str, Any]:
-            if copied is not None and copied.result.get("refused"):
-                return {**copied.result}
+            if begun is not None and begun.result.get("refused"):
+                return {**begun.result}
             try:
-                made = variant.export(prepared, folder) if copied is None else outputs.copy(copied, folder)
+                if begun is not None and variant.own is None:
+                    made = outputs.copy(begun, folder)
+                else:
+                    made = variant.export(prepared, folder, outputs.exported(begun) if begun else None)
             except UnsupportedError as error:
                 # The other targets do not suffer from it: the record says what this one cannot take.
                 return _REFUSED | {"refused": str(error), "note": str(error)}
@@ -229,7 +232,7 @@ class Run:
         changed: list[record.Changed] = []
         logits: dict[str, Path] = {}
         for variant in wanted:
-            exported = done[variant.name] = self._export(variant, prepared, done.get(variant.copies))
+            exported = done[variant.name] = self._export(variant, prepared, done.get(variant.begins_with))
             refused = exported.result.get("refused")
             path = exported.folder / exported.result["file"]
             target = self._with_module(variant.run_on)

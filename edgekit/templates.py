@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,7 @@ def environment(
     folder: Path,
     finalize: Callable[[Any], Any] | None = None,
     autoescape: bool = False,
-    delimiters: dict[str, str] | None = None,
+    delimiters: Mapping[str, Any] | None = None,
 ) -> Environment:
     """Templates of ``folder``; a name that a template uses and nobody gives is an error.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -73,7 +74,7 @@ class Variant:
         reference: what its logits are compared with: the source, the last float model where passes changed the
             predictions, or the fake-quantized model after QAT; empty for what is a reference of its own.
         activations: how INT8 activations are quantized, where not as the recipe says.
-        copies: the variant whose file it is, run otherwise; empty where it has a file of its own.
+        begins_with: the variant whose file it is, run otherwise, or whose file the runtime's tool quantizes.
         options: of the runtime, beside the target's own.
         alternative: a candidate that nothing in the recipe asks for; that it loses, or fails, is no failure.
         own: for the runtime's own quantizer; none where edgekit's program is exported.
@@ -86,7 +87,7 @@ class Variant:
     stages: tuple[str, ...]
     reference: str = ""
     activations: Activations | None = None
-    copies: str = ""
+    begins_with: str = ""
     options: dict[str, str] = field(default_factory=dict)
     alternative: bool = False
     own: Calibrated | None = None
@@ -107,17 +108,24 @@ class Variant:
         tool = own_int8.get(self.runtime.name) if self.own else None
         return tool.packages if tool else self.runtime.packages
 
-    def export(self, data: Prepared, folder: Path) -> Exported:
+    def export(self, data: Prepared, folder: Path, begun: Exported | None = None) -> Exported:
         """Write the artifact into ``folder``.
+
+        Args:
+            data: for the images of calibration.
+            folder: an empty one.
+            begun: the runtime's float file, which its tool quantizes; it is made anew where there is none.
 
         Raises:
             UnsupportedError: the runtime, or its quantizer, cannot take the network.
         """
+        model = self.made.model
         tool = own_int8.get(self.runtime.name) if self.own else None
         if tool is None or self.own is None:
-            model = self.made.model
             if self.activations is not None and model.quantization is not None:
                 model = replace(model, quantization={**model.quantization, "activations": self.activations})
             return self.runtime.export(model, self.target, self.precision, folder)
         chosen = data.drawn("train", self.own.images, self.own.seed)
-        return tool.export(self.made.model, data.inputs("train", chosen), self.target, folder)
+        with tempfile.TemporaryDirectory() as scratch:
+            float_file = begun or self.runtime.export(model, self.target, "fp32", Path(scratch))
+            return tool.quantize(float_file, data.inputs("train", chosen), self.target, folder)

@@ -17,7 +17,7 @@ from edgekit import recipe as recipes
 from edgekit.devices import local
 from edgekit.errors import DeviceError, InputError
 from edgekit.measure.latency import Job
-from edgekit.measure.protocol import Energy, ExecutedPrecision, Throughput, WorkerResult
+from edgekit.measure.protocol import Throughput, WorkerResult
 from edgekit.measure.together import SESSION
 from edgekit.passes.base import PassError
 from edgekit.passes.finetune import Finetune
@@ -27,6 +27,7 @@ from edgekit.recipe import StudyRun
 from edgekit.report import ablation
 from edgekit.study import Ended
 from edgekit.target import Ssh, Target
+from tests.worker_results import worker_result
 
 MODULE = "tests.networks:build"
 TEXT = """\
@@ -165,25 +166,7 @@ class Clock:
             raise DeviceError("it died", where=job.artifact)
         self.asked.append(job.artifact)
         slow = 2.0 if job.artifact.startswith("twice") else 1.0
-        return WorkerResult(
-            samples_s=tuple(1e-3 * slow * (1 + 0.001 * index) for index in range(runs)),
-            load_s=0.1,
-            first_s=0.01,
-            rss_empty_bytes=1,
-            rss_loaded_bytes=2,
-            rss_peak_bytes=3,
-            context_switches_involuntary=0,
-            cpu_s=0.1,
-            wall_s=0.1,
-            steal_ticks=None,
-            clock_mhz_before=None,
-            clock_mhz_after=None,
-            threads=1,
-            harness_s=1e-7,
-            cores=(0,),
-            executed=ExecutedPrecision(precision="fp32", how="told by the test"),
-            energy=Energy(not_measured_reason="no counter"),
-        )
+        return worker_result(samples_s=tuple(1e-3 * slow * (1 + 0.001 * index) for index in range(runs)))
 
 
 @pytest.fixture

@@ -10,27 +10,9 @@ import pytest
 from edgekit.devices import events
 from edgekit.errors import DeviceError
 from edgekit.measure import answers
-from edgekit.measure.protocol import Energy, ExecutedPrecision, WorkerResult
+from tests.worker_results import worker_result
 
-RESULT = WorkerResult(
-    samples_s=(0.002, 0.001),
-    load_s=0.5,
-    first_s=0.01,
-    rss_empty_bytes=100,
-    rss_loaded_bytes=250,
-    rss_peak_bytes=300,
-    context_switches_involuntary=4,
-    cpu_s=0.1,
-    wall_s=0.2,
-    steal_ticks=None,
-    clock_mhz_before=None,
-    clock_mhz_after=800.0,
-    threads=2,
-    harness_s=2e-7,
-    cores=(0, 1),
-    executed=ExecutedPrecision(precision="fp32", how="told"),
-    energy=Energy(not_measured_reason="no RAPL counters"),
-)
+RESULT = worker_result(clock_mhz_after=800.0)
 
 
 def test_lines_of_the_device_s_shell_are_no_events() -> None:

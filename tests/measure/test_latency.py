@@ -9,32 +9,16 @@ import pytest
 
 from edgekit.errors import DeviceError
 from edgekit.measure.latency import Job, measurements, run_once
-from edgekit.measure.protocol import Energy, EnergyWindow, ExecutedPrecision, WorkerResult
+from edgekit.measure.protocol import Energy, EnergyWindow, WorkerResult
 from edgekit.recipe import Benchmark
+from tests.worker_results import worker_result
 
 
 def result(samples: tuple[float, ...] = (0.002, 0.001), joules: float | None = None) -> WorkerResult:
-    return WorkerResult(
-        samples_s=samples,
-        load_s=0.5,
-        first_s=0.01,
-        rss_empty_bytes=100,
-        rss_loaded_bytes=250,
-        rss_peak_bytes=300,
-        context_switches_involuntary=4,
-        cpu_s=0.1,
-        wall_s=0.2,
-        steal_ticks=None,
-        clock_mhz_before=None,
-        clock_mhz_after=None,
-        threads=2,
-        harness_s=2e-7,
-        cores=(0, 1),
-        executed=ExecutedPrecision(precision="fp32", how="told"),
-        energy=Energy(not_measured_reason="no RAPL counters")
-        if joules is None
-        else Energy(windows=(EnergyWindow(joules, 3.0, 9.0, 4, 2.0, 2.0),) * 2, source="RAPL", scope="1 package"),
-    )
+    if joules is None:
+        return worker_result(samples_s=samples)
+    windows = (EnergyWindow(joules, 3.0, 9.0, 4, 2.0, 2.0),) * 2
+    return worker_result(samples_s=samples, energy=Energy(windows=windows, source="RAPL", scope="1 package"))
 
 
 def test_one_fresh_process(job: Job, null_child: None) -> None:

@@ -13,6 +13,7 @@ from edgekit import runtimes
 from edgekit.errors import UnsupportedError
 from edgekit.model import Model
 from edgekit.runtimes import own_int8, support
+from edgekit.runtimes.base import Exported
 from edgekit.target import RuntimeName, Target
 from tests.networks import SIZE, images, small_model
 
@@ -38,6 +39,11 @@ def _wide_model() -> Model:
     )
 
 
+def _float_file(name: RuntimeName, model: Model, folder: Path) -> Exported:
+    (folder / "float").mkdir()
+    return runtimes.get(name).export(model, _target(name), "fp32", folder / "float")
+
+
 @pytest.mark.parametrize("name", ["onnxruntime", "openvino", "litert", "coreml"])
 def test_a_file_of_the_runtimes_own_tool(name: RuntimeName, tmp_path: Path) -> None:
     tool = own_int8.get(name)
@@ -47,7 +53,7 @@ def test_a_file_of_the_runtimes_own_tool(name: RuntimeName, tmp_path: Path) -> N
         pytest.skip(absent)
     inputs, target = images().numpy(), _target(name)
     model = _wide_model()
-    made = tool.export(model, inputs, target, tmp_path)
+    made = tool.quantize(_float_file(name, model, tmp_path), inputs, target, tmp_path)
     session = runtimes.get(name).check(made.path, target, "int8")
     given = np.concatenate([session.run(one[None]).copy() for one in inputs])
     with torch.no_grad():
@@ -64,8 +70,9 @@ def test_what_a_tool_does_not_take_is_said_by_its_name(tmp_path: Path) -> None:
     assert tool is not None
     if support.missing(*tool.missing):
         pytest.skip("onnxruntime is not installed")
+    made = _float_file("onnxruntime", small_model(), tmp_path)
     with pytest.raises(UnsupportedError, match="ONNX Runtime's quantizer cannot take the network"):
-        tool.export(small_model(), images().numpy()[:, :, :16], _target("onnxruntime"), tmp_path)
+        tool.quantize(made, images().numpy()[:, :, :16], _target("onnxruntime"), tmp_path)
 
 
 def test_nothing_quantized_is_no_int8_file(tmp_path: Path) -> None:
@@ -73,8 +80,9 @@ def test_nothing_quantized_is_no_int8_file(tmp_path: Path) -> None:
     assert tool is not None
     if support.missing(*tool.missing):
         pytest.skip("coremltools is not installed")
+    made = _float_file("coreml", small_model(), tmp_path)
     with pytest.raises(UnsupportedError, match="left every weight in float"):
-        tool.export(small_model(), images().numpy(), _target("coreml"), tmp_path)
+        tool.quantize(made, images().numpy(), _target("coreml"), tmp_path)
 
 
 def test_pytorch_brings_none() -> None:

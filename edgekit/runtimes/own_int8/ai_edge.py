@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,11 +11,7 @@ from numpy.typing import NDArray
 from edgekit.errors import UnsupportedError
 from edgekit.runtimes import support
 from edgekit.runtimes.base import Exported
-from edgekit.runtimes.litert import LiteRT
 from edgekit.target import Target
-
-if TYPE_CHECKING:
-    from edgekit.model import Model
 
 
 class AiEdge:
@@ -26,23 +21,21 @@ class AiEdge:
     packages: tuple[str, ...] = ("ai-edge-quantizer", "ai-edge-litert", "litert-torch")
     missing: tuple[dict[str, str], str] = ({"ai_edge_quantizer": "ai-edge-quantizer"}, "litert")
 
-    def export(self, model: Model, images: NDArray[np.float32], target: Target, folder: Path) -> Exported:
+    def quantize(self, made: Exported, images: NDArray[np.float32], target: Target, folder: Path) -> Exported:
         """See ``OwnInt8``."""
         with support.quiet():
             from ai_edge_litert.interpreter import Interpreter
             from ai_edge_quantizer import Quantizer, recipe
-        with tempfile.TemporaryDirectory() as scratch:
-            made = LiteRT().export(model, target, "fp32", Path(scratch))
-            path = folder / "model.tflite"
-            with support.quiet():
-                try:
-                    signature, names = next(iter(Interpreter(str(made.path)).get_signature_list().items()))
-                    given = names["inputs"][0]
-                    quantizer = Quantizer(str(made.path), recipe.static_wi8_ai8())
-                    data: dict[str, Any] = {signature: [{given: image[None]} for image in images]}
-                    ranges = quantizer.calibrate(data, num_threads=support.threads(target.threads))
-                    quantizer.quantize(ranges).export_model(str(path))
-                except Exception as error:  # whatever the tool meets in the graph
-                    text = f"the AI Edge Quantizer cannot take the network: {support.first_line(error)}"
-                    raise UnsupportedError(text) from error
+        path = folder / "model.tflite"
+        with support.quiet():
+            try:
+                signature, names = next(iter(Interpreter(str(made.path)).get_signature_list().items()))
+                given = names["inputs"][0]
+                quantizer = Quantizer(str(made.path), recipe.static_wi8_ai8())
+                data: dict[str, Any] = {signature: [{given: image[None]} for image in images]}
+                ranges = quantizer.calibrate(data, num_threads=support.threads(target.threads))
+                quantizer.quantize(ranges).export_model(str(path))
+            except Exception as error:  # whatever the tool meets in the graph
+                text = f"the AI Edge Quantizer cannot take the network: {support.first_line(error)}"
+                raise UnsupportedError(text) from error
         return Exported(path, made.inputs, made.outputs, {**made.details, "exporter": "ai-edge-quantizer"})

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgekit.runtimes.base import Exported
 from edgekit.target import Target
-
-if TYPE_CHECKING:
-    from edgekit.model import Model
 
 
 class OwnInt8(Protocol):
@@ -28,11 +25,11 @@ class OwnInt8(Protocol):
     packages: tuple[str, ...]
     missing: tuple[dict[str, str], str]
 
-    def export(self, model: Model, images: NDArray[np.float32], target: Target, folder: Path) -> Exported:
-        """Write the float ``model`` as an INT8 file into ``folder``.
+    def quantize(self, made: Exported, images: NDArray[np.float32], target: Target, folder: Path) -> Exported:
+        """Write an INT8 file into ``folder``.
 
         Args:
-            model: in float.
+            made: the runtime's file in float32.
             images: training inputs ``float32[k, C, *spatial]`` for calibration, the same that edgekit's own uses.
             target: what it is for.
             folder: an empty one.

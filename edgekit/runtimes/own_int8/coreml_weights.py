@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,11 +11,7 @@ from edgekit.environment import no_telemetry
 from edgekit.errors import UnsupportedError
 from edgekit.runtimes import support
 from edgekit.runtimes.base import Exported
-from edgekit.runtimes.coreml import CoreML
 from edgekit.target import Target
-
-if TYPE_CHECKING:
-    from edgekit.model import Model
 
 
 class CoreMLWeights:
@@ -27,24 +21,22 @@ class CoreMLWeights:
     packages: tuple[str, ...] = ("coremltools",)
     missing: tuple[dict[str, str], str] = ({"coremltools": "coremltools"}, "coreml")
 
-    def export(self, model: Model, images: NDArray[np.float32], target: Target, folder: Path) -> Exported:
+    def quantize(self, made: Exported, images: NDArray[np.float32], target: Target, folder: Path) -> Exported:
         """See ``OwnInt8``; the images are not needed."""
         no_telemetry()
         with support.quiet():
             import coremltools
             from coremltools.optimize import coreml as optimize
-        with tempfile.TemporaryDirectory() as scratch:
-            made = CoreML().export(model, target, "fp32", Path(scratch))
-            path = folder / "model.mlpackage"
-            with support.quiet():
-                try:
-                    read = coremltools.models.MLModel(str(made.path), skip_model_load=True)
-                    every = optimize.OpLinearQuantizerConfig(mode="linear_symmetric", granularity="per_channel")
-                    written = optimize.linear_quantize_weights(read, optimize.OptimizationConfig(every))
-                    written.save(str(path))
-                except Exception as error:  # whatever the tool meets in the graph
-                    text = f"coremltools cannot quantize the weights: {support.first_line(error)}"
-                    raise UnsupportedError(text) from error
+        path = folder / "model.mlpackage"
+        with support.quiet():
+            try:
+                read = coremltools.models.MLModel(str(made.path), skip_model_load=True)
+                every = optimize.OpLinearQuantizerConfig(mode="linear_symmetric", granularity="per_channel")
+                written = optimize.linear_quantize_weights(read, optimize.OptimizationConfig(every))
+                written.save(str(path))
+            except Exception as error:  # whatever the tool meets in the graph
+                text = f"coremltools cannot quantize the weights: {support.first_line(error)}"
+                raise UnsupportedError(text) from error
         functions = written.get_spec().mlProgram.functions.values()
         blocks = [block for one in functions for block in one.block_specializations.values()]
         quantized = sum(one.type.startswith("constexpr") for block in blocks for one in block.operations)

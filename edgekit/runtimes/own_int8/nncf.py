@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,11 +12,7 @@ from edgekit.environment import no_telemetry
 from edgekit.errors import UnsupportedError
 from edgekit.runtimes import support
 from edgekit.runtimes.base import Exported
-from edgekit.runtimes.openvino import OpenVINO
 from edgekit.target import Target
-
-if TYPE_CHECKING:
-    from edgekit.model import Model
 
 
 class Nncf:
@@ -27,30 +22,28 @@ class Nncf:
     packages: tuple[str, ...] = ("nncf", "openvino")
     missing: tuple[dict[str, str], str] = ({"nncf": "nncf", "openvino": "openvino"}, "openvino")
 
-    def export(self, model: Model, images: NDArray[np.float32], target: Target, folder: Path) -> Exported:
+    def quantize(self, made: Exported, images: NDArray[np.float32], target: Target, folder: Path) -> Exported:
         """See ``OwnInt8``."""
         no_telemetry()
         import openvino
 
         with support.quiet():
             import nncf
-        with tempfile.TemporaryDirectory() as scratch:
-            made = OpenVINO().export(model, target, "fp32", Path(scratch))
-            read = openvino.Core().read_model(made.path)
-            attends = any(one.get_type_name() in _ATTENTION for one in read.get_ordered_ops())
-            data: Any = nncf.Dataset([image[None] for image in images])
-            with support.quiet():
-                try:
-                    quantized = nncf.quantize(
-                        read,
-                        data,
-                        subset_size=len(images),
-                        model_type=nncf.ModelType.TRANSFORMER if attends else None,
-                    )
-                except Exception as error:  # whatever the tool meets in the graph
-                    raise UnsupportedError(f"NNCF cannot take the network: {support.first_line(error)}") from error
-            path = folder / "model.xml"
-            openvino.save_model(quantized, path, compress_to_fp16=False)
+        read = openvino.Core().read_model(made.path)
+        attends = any(one.get_type_name() in _ATTENTION for one in read.get_ordered_ops())
+        data: Any = nncf.Dataset([image[None] for image in images])
+        with support.quiet():
+            try:
+                quantized = nncf.quantize(
+                    read,
+                    data,
+                    subset_size=len(images),
+                    model_type=nncf.ModelType.TRANSFORMER if attends else None,
+                )
+            except Exception as error:  # whatever the tool meets in the graph
+                raise UnsupportedError(f"NNCF cannot take the network: {support.first_line(error)}") from error
+        path = folder / "model.xml"
+        openvino.save_model(quantized, path, compress_to_fp16=False)
         return Exported(path, made.inputs, made.outputs, {**made.details, "exporter": "nncf.quantize"})
 
 

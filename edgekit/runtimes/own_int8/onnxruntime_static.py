@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,11 +12,7 @@ from numpy.typing import NDArray
 from edgekit.errors import UnsupportedError
 from edgekit.runtimes import support
 from edgekit.runtimes.base import Exported
-from edgekit.runtimes.onnxruntime import OnnxRuntime
 from edgekit.target import Target
-
-if TYPE_CHECKING:
-    from edgekit.model import Model
 
 
 class OnnxRuntimeStatic:
@@ -26,7 +22,7 @@ class OnnxRuntimeStatic:
     packages: tuple[str, ...] = ("onnxruntime", "onnx", "onnxscript")
     missing: tuple[dict[str, str], str] = ({"onnxruntime": "onnxruntime", "onnx": "onnx"}, "onnxruntime")
 
-    def export(self, model: Model, images: NDArray[np.float32], target: Target, folder: Path) -> Exported:
+    def quantize(self, made: Exported, images: NDArray[np.float32], target: Target, folder: Path) -> Exported:
         """See ``OwnInt8``."""
         with support.quiet():
             from onnxruntime import quantization
@@ -44,7 +40,6 @@ class OnnxRuntimeStatic:
                 return None if image is None else {support.INPUT: image[None]}
 
         with tempfile.TemporaryDirectory() as scratch:
-            made = OnnxRuntime().export(model, target, "fp32", Path(scratch))
             prepared = Path(scratch) / "prepared.onnx"
             path = folder / "model.onnx"
             with support.quiet():
