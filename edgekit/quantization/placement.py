@@ -44,6 +44,7 @@ class Style:
         logits: quantize the network's output too; needed where a float output makes the last layer run in float.
         fences: keep a float layer between INT8 tensors in float by a fence before it (see ``program``); needed
             where the runtime would quantize its weight by itself.
+        own_dequantize: a dequantize node for each reader instead of one for all.
         grouped: quantize convolutions with several groups that are not depthwise.
         most_taps: quantize depthwise convolutions whose kernel has no more values; none: whatever its size.
         scan: how a selective scan is written in standard operators. It is one node while tensors are chosen, so it
@@ -58,6 +59,7 @@ class Style:
     symmetric: bool = False
     logits: bool = False
     fences: bool = False
+    own_dequantize: bool = False
     grouped: bool = True
     most_taps: int | None = None
     scan: Form = "recompute"

@@ -185,6 +185,7 @@ def insert(
             ops.quantize_per_tensor.default,
             ops.dequantize_per_tensor.default,
             arguments,
+            style.own_dequantize,
         )
     for index, node in enumerate(layers):
         _quantize_weight(graph, node, index, style.fold_weights, scheme.weights)
@@ -206,13 +207,22 @@ def no_range(tensors: list[str]) -> InputError:
     )
 
 
-def _behind(graph: GraphModule, node: Node, quantize: Any, dequantize: Any, arguments: tuple[Any, ...]) -> None:
+def _behind(
+    graph: GraphModule,
+    node: Node,
+    quantize: Any,
+    dequantize: Any,
+    arguments: tuple[Any, ...],
+    for_each_reader: bool,
+) -> None:
     readers = list(node.users)
     with graph.graph.inserting_after(node):
         first = graph.graph.call_function(quantize, (node, *arguments))
-    with graph.graph.inserting_after(first):
-        second = graph.graph.call_function(dequantize, (first, *arguments))
+    second = None
     for reader in readers:
+        if second is None or for_each_reader:
+            with graph.graph.inserting_after(first):
+                second = graph.graph.call_function(dequantize, (first, *arguments))
         reader.replace_input_with(node, second)
 
 

@@ -14,6 +14,7 @@ import torch
 from edgekit import counts, runtimes
 from edgekit.errors import DeviceError, MissingError, UnsupportedError
 from edgekit.quantization import calibration, program
+from edgekit.runtimes.litert import STYLE
 from edgekit.target import Precision, RuntimeName, Target
 from tests.networks import images, small_model
 
@@ -176,6 +177,39 @@ def test_attention_of_as_many_tokens_as_heads(name: RuntimeName, heads: int, tmp
     with torch.no_grad():
         wanted = network(images()[:1]).numpy()
     assert np.abs(given - wanted).max() <= 1e-5 * np.abs(wanted).max()
+
+
+class TokensAndImage(torch.nn.Module):
+    """A sum that tokens are made of first and a convolution's output is added to later, as in LightM-UNet."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.conv = torch.nn.Conv2d(3, 8, 3, 2, 1), torch.nn.Conv2d(8, 8, 3, 1, 1)
+        self.mix, self.head = torch.nn.Linear(8, 8), torch.nn.Linear(8, 5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.stem(x)
+        x = x + self.conv(x)
+        tokens = self.mix(x.flatten(2).transpose(1, 2)).transpose(1, 2).reshape(x.shape)
+        logits: torch.Tensor = self.head((self.conv(tokens) + x).mean((2, 3)))
+        return logits
+
+
+def test_an_int8_tensor_read_in_two_layouts(tmp_path: Path) -> None:
+    """LiteRT's converter stops at a dequantize node with readers in both layouts."""
+    _need("litert")
+    torch.manual_seed(0)
+    model = replace(small_model(), network=TokensAndImage().eval())
+    inputs = images()
+    found = calibration.ranges(
+        program.float_graph(model), [one[None] for one in inputs], lambda fraction, text: None
+    )
+    model = replace(model, quantization={"ranges": {k: list(v) for k, v in found.items()}, "keep_float": []})
+    exported = runtimes.get("litert").export(model, _target("litert", "int8"), "int8", tmp_path)
+    session = runtimes.get("litert").load(exported.path, _target("litert", "int8"), "int8")
+    given = np.concatenate([session.run(one[None]).copy() for one in inputs.numpy()])
+    wanted = program.run(program.quantized_program(model, STYLE), inputs.numpy())
+    assert np.abs(given - wanted).max() <= 0.02 * np.abs(wanted).max()
 
 
 def test_tensorrt_gets_symmetric_quantization(spans: dict[str, tuple[float, float]], tmp_path: Path) -> None:
