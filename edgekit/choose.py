@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from edgekit.evaluate.statistics import speedup
 from edgekit.record import Artifact, Measurement
 
-#: From the most precise; a tie in speed goes to the earlier.
+#: From the most precise; where the speeds cannot be told apart, the earlier is taken.
 _PRECISION = ("fp32", "fp16", "bf16", "int8")
 
 
@@ -19,10 +19,15 @@ def recommend(artifacts: Sequence[Artifact], measurements: Sequence[Measurement]
         if one.runtime == "torch_eager" or one.status != "accepted" or not times[one.name]:
             continue
         best = chosen.get(one.target)
-        # Faster means that the interval of the ratio leaves 1 out; anything else is a tie.
-        if best is None or speedup(times[best.name], times[one.name])[1] > 1:
+        if best is None or _beats(one, best, times):
             chosen[one.target] = one
     return [_advise(one, chosen.get(one.target), times) for one in artifacts]
+
+
+def _beats(one: Artifact, best: Artifact, times: dict[str, list[list[float]]]) -> bool:
+    """Whether the interval of the ratio leaves 1 out; among equals in precision the lower p50 is enough."""
+    ratio, low, _ = speedup(times[best.name], times[one.name])
+    return low > 1 or (ratio > 1 and _precise_first(one) == _precise_first(best))
 
 
 def latencies(artifacts: Sequence[Artifact], measurements: Sequence[Measurement]) -> dict[str, list[list[float]]]:
@@ -55,9 +60,9 @@ def _advise(one: Artifact, best: Artifact | None, times: dict[str, list[list[flo
         return one.model_copy(update={"advice": "not recommended: not measured in the same session"})
     ratio, low, high = speedup(times[best.name], times[one.name])
     if low <= 1 <= high:
-        text = f"not recommended: as fast as {best.name} within the noise, and less precise"
-        if _precise_first(one) < _precise_first(best):
-            text = f"not recommended: as fast as {best.name} within the noise"
+        text = f"not recommended: as fast as {best.name} within the noise"
+        if _precise_first(one) > _precise_first(best):
+            text += ", and less precise"
     elif ratio < 1:
         text = f"not recommended: {1 / ratio:.2f} ({1 / high:.2f} to {1 / low:.2f}) times slower than {best.name}"
     else:

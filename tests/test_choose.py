@@ -77,6 +77,16 @@ def test_a_tie_goes_to_the_more_precise() -> None:
     assert found["int8"].advice == "not recommended: as fast as bf16 within the noise, and less precise"
 
 
+@pytest.mark.parametrize(("other", "wins"), [(0.99, "int8-own"), (1.01, "int8")])
+def test_among_equals_in_precision_the_lower_p50_is_enough(other: float, wins: str) -> None:
+    rows = _times("fp32", 4.0, 0) + _times("int8", 1.0, 1) + _times("int8-own", other, 1)
+    found = recommend([_artifact("fp32", "fp32"), _artifact("int8", "int8"), _artifact("int8-own", "int8")], rows)
+    assert [one.name for one in found if one.recommended] == [wins]
+    lost = next(one for one in found if one.precision_requested == "int8" and not one.recommended)
+    assert (lost.advice or "").startswith("not recommended: ")
+    assert "less precise" not in (lost.advice or "")
+
+
 _OF: dict[str, Status] = {"asked": "accepted", "beside": "accepted"}
 
 
