@@ -7,7 +7,7 @@ import pytest
 from edgekit import recipe
 from edgekit.errors import InputError
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 SHARED = """\
 schema_version: 1
 name: tiny

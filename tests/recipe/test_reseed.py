@@ -4,7 +4,7 @@ from pydantic import BaseModel
 
 from edgekit.passes import Finetune
 from edgekit.recipe import ModelConfig, Teacher
-from edgekit.reseed import reseed
+from edgekit.recipe.reseed import reseed
 from edgekit.schema import Frozen
 from edgekit.training.recovery import Recovery
 
