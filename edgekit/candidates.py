@@ -73,7 +73,7 @@ def _other_int8(plain: Variant, line: Lineage, recipe: Recipe, of_float: str) ->
     calibrated = _calibrated(plain.made)
     if tool is None or calibrated is None or line.trained_int8 or not recipe.own_quantizers:
         return found
-    if support.missing(*tool.missing) is not None:
+    if support.missing(*tool.missing) is not None or _scans(line.final):
         return found
     own = replace(
         plain,
@@ -90,6 +90,17 @@ def _other_int8(plain: Variant, line: Lineage, recipe: Recipe, of_float: str) ->
 
 def _activations(quantized: Made) -> str:
     return Scheme.of(quantized.model.quantization or {}).activations
+
+
+def _scans(made: Made) -> bool:
+    """Whether the network has a selective scan, which keeps the runtimes' own tools away.
+
+    Written out it has thousands of nodes: they would quantize every step of the recurrence, and ONNX Runtime's
+    tool, whose time grows with the square of the nodes, took more than 15 minutes for LightM-UNet.
+    """
+    from edgekit.zoo.state_space import SelectiveScan
+
+    return any(isinstance(one, SelectiveScan) for one in made.model.network.modules())
 
 
 def _calibrated(quantized: Made) -> Calibrated | None:

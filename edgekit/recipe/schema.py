@@ -90,7 +90,9 @@ class Common(Frozen):
         default=None, description="export this one only; when absent, all that a target allows, the fastest wins"
     )
     own_quantizers: bool = Field(
-        default=True, description="try the runtimes' own INT8 tools as well, where a 'quantize' pass calibrates"
+        default=True,
+        description="try the runtimes' own INT8 tools as well, where a 'quantize' pass calibrates and the network "
+        "has no selective scan",
     )
     evaluation: Evaluation = Evaluation()
     benchmark: Benchmark = Benchmark()
