@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent
+from tests import command_line
+from tests.command_line import read_record
+
 RECIPE = """
 schema_version: 1
 name: sequence
@@ -47,22 +45,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """The folder of the run, and what the command printed."""
     folder = tmp_path_factory.mktemp("sequence")
     (folder / "sequence.yaml").write_text(RECIPE, encoding="utf-8")
-    done = subprocess.run(
-        [sys.executable, "-m", "edgekit.cli", "compress", "sequence.yaml", "--out", "run"],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        timeout=500,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return folder / "run", done.stdout
-
-
-def _record(run: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((run / "record.json").read_text(encoding="utf-8"))
-    return found
+    return folder / "run", command_line.run(folder, "compress", "sequence.yaml", "--out", "run")
 
 
 def _stage(record: dict[str, Any], name: str) -> dict[str, Any]:
@@ -72,7 +55,7 @@ def _stage(record: dict[str, Any], name: str) -> dict[str, Any]:
 
 def test_a_pass_that_is_not_fast_enough_is_rejected(finished: tuple[Path, str]) -> None:
     run, said = finished
-    record = _record(run)
+    record = read_record(run)
     proof = _stage(record, "prove-3-factorize")
     assert proof["rejected"].startswith("a speed-up of 5 was required, and cpu became")
     assert "the pass 3-factorize was rejected and the model before it kept" in said
@@ -86,7 +69,7 @@ def test_a_pass_that_is_not_fast_enough_is_rejected(finished: tuple[Path, str]) 
 
 
 def test_artifacts_are_compared_with_the_model_they_come_from(finished: tuple[Path, str]) -> None:
-    record = _record(finished[0])
+    record = read_record(finished[0])
     details = {one["name"]: one["details"] for one in record["artifacts"]}
     assert details["cpu-fp32"]["compared_with"] == "source-fused"
     assert details["cpu-int8"]["compared_with"] == "quantized"
@@ -100,7 +83,7 @@ def test_artifacts_are_compared_with_the_model_they_come_from(finished: tuple[Pa
 
 def test_teacher_and_steps_are_reported(finished: tuple[Path, str]) -> None:
     run, _ = finished
-    record = _record(run)
+    record = read_record(run)
     assert 0 <= _stage(record, "evaluate-teacher")["figures"]["balanced_accuracy"]["value"] <= 1
     assert "teacher" in _stage(record, "1-distill")
     checklist = (run / "checklist.md").read_text(encoding="utf-8")

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import os
 import random
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import openvino
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent
+from tests import command_line
+from tests.command_line import read_record
+
 RECIPE = """
 schema_version: 1
 name: tiny
@@ -45,43 +43,18 @@ gates: {int8_min_agreement: 0.3, max_accuracy_drop: 0.5}
 SAME = ("recipe_sha256", "data", "labels", "predictions", "gates")
 
 
-def _edgekit(folder: Path, *arguments: str) -> subprocess.Popen[str]:
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(
-        [sys.executable, "-m", "edgekit.cli", *arguments],
-        cwd=folder,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
-
-
-def _run(folder: Path, *arguments: str) -> str:
-    process = _edgekit(folder, *arguments)
-    said, _ = process.communicate(timeout=500)
-    assert process.returncode == 0, said
-    return said
-
-
-def _record(folder: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((folder / "record.json").read_text(encoding="utf-8"))
-    return found
-
-
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """A folder in which the tiny recipe ran undisturbed, and what the command printed."""
     folder = tmp_path_factory.mktemp("undisturbed")
     (folder / "tiny.yaml").write_text(RECIPE, encoding="utf-8")
-    return folder, _run(folder, "compress", "tiny.yaml", "--out", "run")
+    return folder, command_line.run(folder, "compress", "tiny.yaml", "--out", "run")
 
 
 def test_everything_is_there(finished: tuple[Path, str]) -> None:
     folder, said = finished
     run = folder / "run"
-    record = _record(run)
+    record = read_record(run)
     has_bf16 = "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     statuses = {a["name"]: a["status"] for a in record["artifacts"]}
     assert statuses.pop("intel-cpu-bf16") == ("accepted" if has_bf16 else "exported, not run here")
@@ -117,7 +90,7 @@ def test_everything_is_there(finished: tuple[Path, str]) -> None:
 
 def test_the_analyses_that_the_recipe_names(finished: tuple[Path, str]) -> None:
     run = finished[0] / "run"
-    record = _record(run)
+    record = read_record(run)
     found = {(one["artifact"], one["metric"]): one for one in record["measurements"]}
     for artifact in ("source", "cpu-fp32", "cpu-int8", "intel-cpu-int8"):
         for metric in ("robust_error/gaussian_blur/3", "mean_robust_error", "ood_auroc/noise"):
@@ -137,9 +110,9 @@ def test_the_analyses_that_the_recipe_names(finished: tuple[Path, str]) -> None:
 
 def test_a_second_run_reuses_every_stage(finished: tuple[Path, str]) -> None:
     folder, _ = finished
-    before = _record(folder / "run")
-    said = _run(folder, "compress", "tiny.yaml", "--out", "run")
-    after = _record(folder / "run")
+    before = read_record(folder / "run")
+    said = command_line.run(folder, "compress", "tiny.yaml", "--out", "run")
+    after = read_record(folder / "run")
     assert all(stage["cached"] for stage in after["stages"])
     assert before["measurements"] == after["measurements"]
     assert before["artifacts"] == after["artifacts"]
@@ -151,12 +124,12 @@ def test_a_killed_run_goes_on_to_the_same_result(finished: tuple[Path, str], tmp
     (tmp_path / "tiny.yaml").write_text(RECIPE, encoding="utf-8")
     moments = random.Random(0)
     for _ in range(3):
-        process = _edgekit(tmp_path, "compress", "tiny.yaml", "--out", "run")
+        process = command_line.start(tmp_path, "compress", "tiny.yaml", "--out", "run")
         time.sleep(moments.uniform(2.0, 7.0))
         os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
-    _run(tmp_path, "compress", "tiny.yaml", "--out", "run")
-    one, other = _record(folder / "run"), _record(tmp_path / "run")
+    command_line.run(tmp_path, "compress", "tiny.yaml", "--out", "run")
+    one, other = read_record(folder / "run"), read_record(tmp_path / "run")
     for key in SAME:
         assert one[key] == other[key], key
     files = [
@@ -170,19 +143,19 @@ def test_a_killed_run_goes_on_to_the_same_result(finished: tuple[Path, str], tmp
 def test_bench_adds_a_session_and_report_needs_the_record_alone(finished: tuple[Path, str], tmp_path: Path) -> None:
     folder, _ = finished
     run = folder / "run"
-    before = _record(run)
-    _run(folder, "bench", "--target", "cpu", "--run", "run")
-    after = _record(run)
+    before = read_record(run)
+    command_line.run(folder, "bench", "--target", "cpu", "--run", "run")
+    after = read_record(run)
     added = after["measurements"][len(before["measurements"]) :]
     assert {m["artifact"] for m in added} == {"source", "source-fused", "cpu-fp32", "cpu-int8", "cpu-int8-static"}
     assert len({m["conditions"]["session"] for m in added}) == 1
     alone = tmp_path / "alone"
     alone.mkdir()
     (alone / "record.json").write_bytes((run / "record.json").read_bytes())
-    _run(tmp_path, "report", "alone")
+    command_line.run(tmp_path, "report", "alone")
     assert (alone / "checklist.md").read_bytes() == (run / "checklist.md").read_bytes()
-    _run(folder, "compress", "tiny.yaml", "--out", "run")
-    assert _record(run)["measurements"] == after["measurements"], "compressing again lost what bench had added"
+    command_line.run(folder, "compress", "tiny.yaml", "--out", "run")
+    assert read_record(run)["measurements"] == after["measurements"], "compressing again lost what bench had added"
 
 
 def test_bench_refuses_an_altered_artifact(finished: tuple[Path, str]) -> None:
@@ -190,7 +163,7 @@ def test_bench_refuses_an_altered_artifact(finished: tuple[Path, str]) -> None:
     path = folder / "run" / "artifacts" / "cpu-int8" / "model.onnx"
     content = path.read_bytes()
     path.write_bytes(content[:-1] + b"\0")
-    process = _edgekit(folder, "bench", "--target", "cpu", "--run", "run")
+    process = command_line.start(folder, "bench", "--target", "cpu", "--run", "run")
     said, _ = process.communicate(timeout=100)
     path.write_bytes(content)
     assert process.returncode == 2

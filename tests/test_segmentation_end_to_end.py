@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent
+from tests import command_line
+from tests.command_line import read_record
+
 RECIPE = """
 schema_version: 1
 name: lesions
@@ -50,26 +47,11 @@ def finished(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     data, spec = KINDS[request.param]
     (folder / "lesions.yaml").write_text(RECIPE.replace("DATA", data).replace("INPUT", spec), encoding="utf-8")
     command = ["compress", "lesions.yaml", "--out", "run", "--module", "tests.networks:unet"]
-    done = subprocess.run(
-        [sys.executable, "-m", "edgekit.cli", *command],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        timeout=500,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return folder / "run", done.stdout
-
-
-def _record(run: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((run / "record.json").read_text(encoding="utf-8"))
-    return found
+    return folder / "run", command_line.run(folder, *command)
 
 
 def test_every_file_is_judged_by_its_masks(finished: tuple[Path, str]) -> None:
-    record = _record(finished[0])
+    record = read_record(finished[0])
     names = {one["name"]: one for one in record["artifacts"]}
     assert names["cpu-fp32"]["status"] == "accepted", names["cpu-fp32"]["reason"]
     assert names["intel-cpu-fp32"]["status"] == "accepted", names["intel-cpu-fp32"]["reason"]
@@ -83,7 +65,7 @@ def test_every_file_is_judged_by_its_masks(finished: tuple[Path, str]) -> None:
 
 
 def test_figures_are_of_cases_with_their_unit(finished: tuple[Path, str]) -> None:
-    record = _record(finished[0])
+    record = read_record(finished[0])
     of = {one["metric"]: one for one in record["measurements"] if one["artifact"] == "cpu-fp32"}
     assert {"mean_dice", "dice/lesion", "iou/lesion", "hd95/lesion", "ece", "nll", "latency_s"} <= set(of)
     assert len(of["mean_dice"]["conditions"]["per_case"]) == 6
@@ -109,14 +91,5 @@ def test_the_checklist_speaks_of_segmentation(finished: tuple[Path, str]) -> Non
 def test_a_second_run_makes_nothing_anew(finished: tuple[Path, str]) -> None:
     run, _ = finished
     command = ["compress", "lesions.yaml", "--out", "run", "--module", "tests.networks:unet"]
-    done = subprocess.run(
-        [sys.executable, "-m", "edgekit.cli", *command],
-        cwd=run.parent,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert all(stage["cached"] for stage in _record(run)["stages"])
+    command_line.run(run.parent, *command)
+    assert all(stage["cached"] for stage in read_record(run)["stages"])
