@@ -27,6 +27,7 @@ MOVES = (
 #: Of these, what a weight may pass on its way to its layer.
 _SHAPES = ("flatten", "reshape", "view", "squeeze", "unsqueeze", "select")
 ADDS = ("add", "add_")
+JOINS = ("cat", "concat", "concatenate", "stack")
 POOLS = ("adaptive_avg_pool2d", "avg_pool2d", "mean")
 
 
@@ -44,6 +45,8 @@ class Style:
         logits: quantize the network's output too; needed where a float output makes the last layer run in float.
         fences: keep a float layer between INT8 tensors in float by a fence before it (see ``program``); needed
             where the runtime would quantize its weight by itself.
+        joins: quantize what is put together of quantized tensors; needed where the runtime takes a concatenation
+            with one quantized input for an INT8 one.
         own_dequantize: a dequantize node for each reader instead of one for all.
         grouped: quantize convolutions with several groups that are not depthwise.
         most_taps: quantize depthwise convolutions whose kernel has no more values; none: whatever its size.
@@ -59,6 +62,7 @@ class Style:
     symmetric: bool = False
     logits: bool = False
     fences: bool = False
+    joins: bool = False
     own_dequantize: bool = False
     grouped: bool = True
     most_taps: int | None = None
@@ -68,7 +72,7 @@ class Style:
 #: The program that calibration and bias correction use, and the default of a runtime without special wishes.
 PORTABLE = Style("portable")
 #: The widest set of tensors that any runtime asks for; calibration keeps the ranges of these.
-EVERYTHING = Style("everything", logits=True)
+EVERYTHING = Style("everything", logits=True, joins=True)
 
 
 def operator(node: Node) -> str:
@@ -145,10 +149,9 @@ def tensors(graph: GraphModule, style: Style, keep_float: tuple[str, ...] = ()) 
     layers = compute_nodes(graph, keep_float)
     for node in layers:
         choose(node.args[0])
-        if style.every_output:
-            end = _fused_end(node)
-            if style.logits or not _is_output(end):
-                choose(end)
+        end = _fused_end(node)
+        if (style.every_output or _is_stacked(end)) and (style.logits or not _is_output(end)):
+            choose(end)
     for node in graph.graph.nodes:
         kind = operator(node)
         if kind in ADDS and len(node.all_input_nodes) == 2:
@@ -165,6 +168,9 @@ def tensors(graph: GraphModule, style: Style, keep_float: tuple[str, ...] = ()) 
         elif kind in POOLS and style.pools and root(node.args[0]).name in chosen:
             choose(node.args[0])
             choose(node)
+        elif kind in JOINS and style.joins and any(root(one).name in chosen for one in node.all_input_nodes):
+            for one in (*node.all_input_nodes, node):
+                choose(one)
     return chosen
 
 
@@ -172,6 +178,11 @@ def _fused_end(node: Node) -> Node:
     """The clamp behind ``node`` when it is its only reader, else ``node``."""
     users = list(node.users)
     return users[0] if len(users) == 1 and operator(users[0]) in CLAMPS else node
+
+
+def _is_stacked(node: Node) -> bool:
+    """Whether ``node`` gets one more axis, past which OpenVINO moves the scales of a layer's channels wrongly."""
+    return any(operator(user) in ("stack", "unsqueeze") for user in node.users)
 
 
 def _is_constant(node: Any) -> bool:

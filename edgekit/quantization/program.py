@@ -133,7 +133,9 @@ def activation_parameters(
     # Steps below zero, a fraction; 255 at most, which the division alone may miss by its rounding.
     below = min(-low / max((high - low) / 255.0, 2.0**-24), 255.0)
     found = []
-    for steps in {math.floor(below), math.ceil(below)}:
+    for nearest in {math.floor(below), math.ceil(below)}:
+        # A side that is next to nothing beside the other still needs a step.
+        steps = min(max(nearest, int(low < 0)), 255 - int(high > 0))
         sides = [(-low, steps), (high, 255 - steps)]
         if all(count or not side for side, count in sides):
             scale = max([side / count for side, count in sides if count] + [2.0**-24])

@@ -33,6 +33,13 @@ def test_a_range_below_zero_has_a_zero_point_that_fits() -> None:
         assert zero_point == greatest
 
 
+@pytest.mark.parametrize("span", [(-1.0, 1e-30), (-1e-30, 1.0), (-1e-40, 1e-30)])
+def test_a_side_next_to_nothing_still_gets_a_step(span: tuple[float, float]) -> None:
+    scale, zero_point, least, greatest = program.activation_parameters(span)
+    assert least + (span[0] < 0) <= zero_point <= greatest - (span[1] > 0)
+    assert scale >= max(-span[0], span[1]) / 254 * (1 - 1e-9)
+
+
 def test_symmetric_parameters_have_zero_point_zero() -> None:
     scale, zero_point, _, _ = program.activation_parameters((-3.0, 5.0), symmetric=True)
     assert zero_point == 0

@@ -14,7 +14,6 @@ import torch
 from edgekit import counts, runtimes
 from edgekit.errors import DeviceError, MissingError, UnsupportedError
 from edgekit.quantization import calibration, program
-from edgekit.runtimes.litert import STYLE
 from edgekit.target import Precision, RuntimeName, Target
 from tests.networks import images, small_model
 
@@ -195,21 +194,43 @@ class TokensAndImage(torch.nn.Module):
         return logits
 
 
-def test_an_int8_tensor_read_in_two_layouts(tmp_path: Path) -> None:
-    """LiteRT's converter stops at a dequantize node with readers in both layouts."""
-    _need("litert")
+class Interleaved(torch.nn.Module):
+    """Channels of a wide and of a narrow range in turn, as in MedMamba, with no layer that reads them next."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.wide, self.narrow = torch.nn.Conv2d(3, 16, 4, 4), torch.nn.Conv2d(3, 16, 4, 4)
+        self.mix, self.head = torch.nn.Linear(16, 16), torch.nn.Linear(32, 5)
+        torch.nn.init.normal_(self.wide.weight, std=1.0)
+        torch.nn.init.normal_(self.narrow.weight, std=0.01)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        sides = self.wide(x).permute(0, 2, 3, 1), self.mix(self.narrow(x).permute(0, 2, 3, 1))
+        both = torch.stack(sides, -1).flatten(-2)
+        logits: torch.Tensor = self.head(torch.nn.functional.layer_norm(both, (32,)).mean((1, 2)))
+        return logits
+
+
+@pytest.mark.parametrize("network", [TokensAndImage, Interleaved])
+@pytest.mark.parametrize("name", ["onnxruntime", "openvino", "litert"])
+def test_int8_tensors_between_layouts_and_in_one_tensor(
+    name: RuntimeName, network: type[torch.nn.Module], tmp_path: Path
+) -> None:
+    """What stopped LiteRT's converter, what it gave the wrong scale, and what OpenVINO could not load."""
+    _need(name)
     torch.manual_seed(0)
-    model = replace(small_model(), network=TokensAndImage().eval())
+    model = replace(small_model(), network=network().eval())
     inputs = images()
     found = calibration.ranges(
         program.float_graph(model), [one[None] for one in inputs], lambda fraction, text: None
     )
     model = replace(model, quantization={"ranges": {k: list(v) for k, v in found.items()}, "keep_float": []})
-    exported = runtimes.get("litert").export(model, _target("litert", "int8"), "int8", tmp_path)
-    session = runtimes.get("litert").load(exported.path, _target("litert", "int8"), "int8")
+    exported = runtimes.get(name).export(model, _target(name, "int8"), "int8", tmp_path)
+    session = runtimes.get(name).load(exported.path, _target(name, "int8"), "int8")
     given = np.concatenate([session.run(one[None]).copy() for one in inputs.numpy()])
-    wanted = program.run(program.quantized_program(model, STYLE), inputs.numpy())
-    assert np.abs(given - wanted).max() <= 0.02 * np.abs(wanted).max()
+    with torch.no_grad():
+        wanted = model.network(inputs).numpy()
+    assert np.abs(given - wanted).max() <= 0.05 * np.abs(wanted).max()
 
 
 def test_tensorrt_gets_symmetric_quantization(spans: dict[str, tuple[float, float]], tmp_path: Path) -> None:
