@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
@@ -84,6 +86,25 @@ def test_a_slice_of_a_weight_is_a_weight() -> None:
     layers = placement.compute_nodes(graph)
     assert [placement.layer_name(node) for node in layers] == ["deep", "deep"]
     assert [tuple(placement.weight_of(graph, node).shape) for node in layers] == [(4, 3, 3, 3)] * 2
+
+
+class Joined(torch.nn.Module):
+    """Two layers' results, channel by channel in turn, that no layer reads."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = torch.nn.Conv2d(3, 8, 3), torch.nn.Conv2d(3, 8, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.stack((self.first(x), self.second(x)), -1).flatten(1)
+
+
+def test_what_gets_one_more_axis_and_what_is_joined() -> None:
+    graph = program.float_graph(replace(small_model(), network=Joined().eval()))
+    sparing = placement.tensors(graph, placement.Style("test", every_output=False))
+    assert {"conv2d", "conv2d_1"} <= set(sparing)
+    assert "stack" not in sparing
+    assert "stack" in placement.tensors(graph, placement.Style("test", joins=True))
 
 
 def test_grouped_convolutions_stay_float_where_a_runtime_has_no_kernel_for_them() -> None:
