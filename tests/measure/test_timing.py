@@ -52,6 +52,14 @@ def test_images_are_taken_in_turn_in_blocks_and_in_the_same_memory() -> None:
     assert sum(found.samples_s) <= found.wall_s
 
 
+def test_the_input_begins_with_a_cache_line_however_it_was_given() -> None:
+    given = np.arange(5, dtype=np.float32)[1:].reshape(1, 1, 2, 2)
+    seen: list[tuple[int, list[float]]] = []
+    timing.timed(lambda batch: seen.append((batch.ctypes.data % 64, batch.ravel().tolist())), [given], 1, 2)
+    assert seen == [(0, [1.0, 2.0, 3.0, 4.0])] * len(seen)
+    assert seen
+
+
 def test_collection_is_allowed_again_after_a_run_that_fails() -> None:
     def run(batch: NDArray[np.float32]) -> None:
         raise ValueError("broken")
