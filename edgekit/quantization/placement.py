@@ -6,7 +6,6 @@ form. Weights are symmetric INT8 per output channel; activations are asymmetric 
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -40,6 +39,7 @@ class Style:
         fold_weights: weights stored as INT8 behind a dequantize node, instead of float behind quantize/dequantize.
         every_output: also quantize a convolution's output when what follows is not fused into it (SiLU, GELU);
             needed where a kernel takes and gives INT8 only.
+        linear_output: the same for linear layers; needed where their kernel gives INT8 only.
         pools: quantize the inputs and outputs of average pooling.
         symmetric: zero point 0 for every activation, which TensorRT asks for.
         logits: quantize the network's output too; needed where a float output makes the last layer run in float.
@@ -50,6 +50,8 @@ class Style:
         own_dequantize: a dequantize node for each reader instead of one for all.
         grouped: quantize convolutions with several groups that are not depthwise.
         most_taps: quantize depthwise convolutions whose kernel has no more values; none: whatever its size.
+        lone_depthwise: quantize depthwise convolutions whose input no other INT8 layer makes.
+        least_products: quantize convolutions of few channels, such as an image's, that add up as many products.
         scan: how a selective scan is written in standard operators. It is one node while tensors are chosen, so it
             stays in float whole.
     """
@@ -58,6 +60,7 @@ class Style:
     unsigned: bool = False
     fold_weights: bool = True
     every_output: bool = True
+    linear_output: bool = True
     pools: bool = True
     symmetric: bool = False
     logits: bool = False
@@ -66,6 +69,8 @@ class Style:
     own_dequantize: bool = False
     grouped: bool = True
     most_taps: int | None = None
+    lone_depthwise: bool = True
+    least_products: int = 0
     scan: Form = "recompute"
 
 
@@ -100,22 +105,6 @@ def compute_nodes(graph: GraphModule, keep_float: tuple[str, ...] = ()) -> list[
     return nodes
 
 
-def without_kernel(graph: GraphModule, style: Style) -> tuple[str, ...]:
-    """The layers, by name, that the runtime is better left to run in float."""
-    return tuple(layer_name(node) for node in compute_nodes(graph) if not _has_kernel(node, style))
-
-
-def _has_kernel(node: Node, style: Style) -> bool:
-    groups: Any = node.args[6] if operator(node).startswith("conv") and len(node.args) > 6 else 1
-    if groups == 1:
-        return True
-    weight: Any = node.args[1]
-    shape = weight.meta["val"].shape
-    if shape[1] == 1 and style.most_taps is not None and math.prod(shape[2:]) > style.most_taps:
-        return False
-    return style.grouped or tuple(shape[:2]) == (groups, 1)
-
-
 def layer_name(node: Node) -> str:
     """The name of the module that holds the layer's weight, as in the network's ``state_dict``."""
     weight: Any = node.args[1]
@@ -133,24 +122,29 @@ def tensors(graph: GraphModule, style: Style, keep_float: tuple[str, ...] = ()) 
             node = node.args[0]
         return node
 
+    layers = compute_nodes(graph, keep_float)
+    in_int8 = {fused_end(one) for one in layers}
+    # Those whose result is INT8 whatever reads it.
+    giving = [one for one in layers if style.linear_output or operator(one) != "linear"]
+
     def choose(node: Any) -> None:
         if not hasattr(node, "meta") or not is_float_tensor(node) or _is_constant(node):
             return
         start = root(node)
         if not is_float_tensor(start) or _is_constant(start):
             return
-        # Every node on the way is quantized with the root's range, so the moves run in 8 bit as well.
+        # Every node on the way is quantized with the root's range, so the moves run in 8 bit as well. What a layer
+        # in float makes is pooled in float: there are fewer values to quantize behind it.
         while True:
             chosen[node.name] = start.name
-            if node is start:
+            if node is start or (operator(node) == "max_pool2d" and start not in in_int8):
                 return
             node = node.args[0]
 
-    layers = compute_nodes(graph, keep_float)
     for node in layers:
         choose(node.args[0])
-        end = _fused_end(node)
-        if (style.every_output or _is_stacked(end)) and (style.logits or not _is_output(end)):
+        end = fused_end(node)
+        if ((style.every_output and node in giving) or _is_stacked(end)) and (style.logits or not _is_output(end)):
             choose(end)
     for node in graph.graph.nodes:
         kind = operator(node)
@@ -158,13 +152,13 @@ def tensors(graph: GraphModule, style: Style, keep_float: tuple[str, ...] = ()) 
             # A residual sum in float between two quantized convolutions costs more than it saves. One that a layer
             # kept in float adds to stays in float with it, or its result would be rounded after all.
             roots = [root(one) for one in node.all_input_nodes]
-            quantized = [one.name in chosen or one in layers for one in roots]
+            quantized = [one.name in chosen or one in giving for one in roots]
             if any(quantized) and all(
                 known or operator(one) in ADDS for known, one in zip(quantized, roots, strict=True)
             ):
                 for one in node.all_input_nodes:
                     choose(one)
-                choose(_fused_end(node))
+                choose(fused_end(node))
         elif kind in POOLS and style.pools and root(node.args[0]).name in chosen:
             choose(node.args[0])
             choose(node)
@@ -174,7 +168,7 @@ def tensors(graph: GraphModule, style: Style, keep_float: tuple[str, ...] = ()) 
     return chosen
 
 
-def _fused_end(node: Node) -> Node:
+def fused_end(node: Node) -> Node:
     """The clamp behind ``node`` when it is its only reader, else ``node``."""
     users = list(node.users)
     return users[0] if len(users) == 1 and operator(users[0]) in CLAMPS else node

@@ -7,7 +7,7 @@ import warnings
 from typing import TYPE_CHECKING, Any
 
 from edgekit.errors import InputError
-from edgekit.quantization import placement
+from edgekit.quantization import kernels, placement, rewrites
 from edgekit.quantization.placement import PORTABLE, Style
 from edgekit.quantization.scheme import DEFAULT, Scheme, Weights
 
@@ -25,8 +25,6 @@ Range = tuple[float, float]
 
 #: The least scale of a channel, as a part of the greatest in its layer.
 _LEAST_CHANNEL = 2.0**-12
-#: Far below the least step of any range (2^-24), and no denormal number.
-_NEXT_TO_NOTHING = 1e-30
 
 
 def example(model: Model, batch: int = 1) -> torch.Tensor:
@@ -96,7 +94,8 @@ def quantized_program(model: Model, style: Style) -> ExportedProgram:
         raise InputError("the model has no quantization ranges", remedy="add a 'quantize' pass")
     graph = float_graph(model)
     quantization = model.quantization
-    keep_float = (*quantization["keep_float"], *placement.without_kernel(graph, style))
+    asked = tuple(quantization["keep_float"])
+    keep_float = (*asked, *kernels.better_in_float(graph, style, asked))
     insert(graph, stored_ranges(quantization), style, keep_float, Scheme.of(quantization))
     return state_space.write_out(export(graph, example(model)), style.scan)
 
@@ -172,6 +171,8 @@ def insert(
 
     layers = placement.compute_nodes(graph, keep_float)
     chosen = placement.tensors(graph, style, keep_float)
+    if not style.linear_output:
+        layers = [part for layer in layers for part in rewrites.parts(graph, layer, chosen)]
     nodes = {node.name: node for node in graph.graph.nodes}
     absent = sorted({root for root in chosen.values() if root not in ranges})
     if absent:
@@ -181,9 +182,13 @@ def insert(
     for name, root in chosen.items():
         symmetric = style.symmetric or scheme.symmetric(ranges[root])
         arguments = (*activation_parameters(ranges[root], style.unsigned, symmetric), dtype)
+        node = nodes[name]
+        source: Any = node.args[0] if node.args else None
+        if style.fences and placement.operator(node) == "max_pool2d" and source.name not in chosen:
+            node = rewrites.fence_pool(graph, node)
         _behind(
             graph,
-            nodes[name],
+            node,
             ops.quantize_per_tensor.default,
             ops.dequantize_per_tensor.default,
             arguments,
@@ -191,11 +196,13 @@ def insert(
         )
     for index, node in enumerate(layers):
         _quantize_weight(graph, node, index, style.fold_weights, scheme.weights)
+        if not style.linear_output and placement.fused_end(node).name not in chosen:
+            rewrites.bias_apart(graph, node, index)
     if style.fences:
         # Only layers kept in float have a constant weight left.
         for index, node in enumerate(placement.compute_nodes(graph)):
-            if _between_int8(node):
-                _fence(graph, node, index)
+            if rewrites.between_int8(node):
+                rewrites.fence_layer(graph, node, index)
     graph.graph.lint()
     graph.recompile()
     return graph
@@ -226,39 +233,6 @@ def _behind(
             with graph.graph.inserting_after(first):
                 second = graph.graph.call_function(dequantize, (first, *arguments))
         reader.replace_input_with(node, second)
-
-
-def _between_int8(node: Node) -> bool:
-    """Whether a layer reads a dequantized tensor and its result is quantized again."""
-    if "dequantize" not in str(getattr(node.args[0], "target", "")):
-        return False
-    behind = list(node.users)
-    while behind:
-        one = behind.pop()
-        if "quantize_per_tensor" in str(one.target):
-            return True
-        if placement.operator(one) in placement.CLAMPS + placement.MOVES:
-            behind += one.users
-    return False
-
-
-def _fence(graph: GraphModule, node: Node, index: int) -> None:
-    """Let a float layer read next to nothing less its input, with its weight negated: the same result.
-
-    ONNX Runtime and LiteRT's converter take a layer between a dequantize and a quantize node for an INT8 layer
-    whose weight was forgotten, and quantize it. Something must stand between that they neither drop, nor merge into
-    the layer, nor quantize: LiteRT merges factors and quantizes a maximum, ONNX Runtime drops the addition of next
-    to nothing, and both leave this subtraction. Only a zero notices it, and nothing that 8 bits can hold is less.
-    """
-    import torch
-
-    name = f"_negated_{index}"
-    graph.register_buffer(name, -placement.weight_of(graph, node).detach())
-    source: Any = node.args[0]
-    with graph.graph.inserting_before(node):
-        fenced = graph.graph.call_function(torch.ops.aten.rsub.Scalar, (source, _NEXT_TO_NOTHING))
-        weight = graph.graph.get_attr(name)
-    node.args = (fenced, weight, *node.args[2:])
 
 
 def _quantize_weight(graph: GraphModule, node: Node, index: int, fold: bool, granularity: Weights) -> None:

@@ -36,7 +36,8 @@ class Executed:
     """What the runtime says it runs.
 
     Attributes:
-        precision: ``fp32``, ``bf16``, ``fp16``, ``int8`` (what most of ``layers`` ran in), or ``unknown``.
+        precision: ``fp32``, ``bf16``, ``fp16``, ``int8`` (what most of ``macs`` ran in, or else of ``layers``), or
+            ``unknown``.
         layers: executed layers with weights (convolution, linear) by precision; empty where it cannot tell.
             Products of two activations, as attention and the selective scan have them, are no such layers:
             quantization leaves them in float.

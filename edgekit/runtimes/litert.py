@@ -144,5 +144,5 @@ class _Session:
         how = "types of the tensors of each operator" + (
             ", run by XNNPACK" if delegated else ", without a delegate"
         )
-        precision = max(layers, key=lambda k: layers[k]) if layers else "unknown"
+        precision = support.mostly(layers, macs)
         return Executed(precision, layers, how, tuple(fallbacks), macs)

@@ -26,8 +26,18 @@ if TYPE_CHECKING:
 OPSET = 20  # the first that has GELU as one operator, which is a third of the time of some networks
 #: ONNX Runtime fuses Q/DQ around single operators into QLinear kernels, which take and give 8 bits; its x86
 #: kernels want unsigned activations. Of grouped convolutions only the depthwise ones have an INT8 kernel; others
-#: take ten times as long as in float.
-STYLE = Style("onnxruntime", unsigned=True, fences=True, grouped=False, scan="correct")
+#: take ten times as long as in float. A depthwise convolution takes two to three times as long as in float, which
+#: pays only where its input would have to be dequantized for it, and the first convolution of an image three times.
+STYLE = Style(
+    "onnxruntime",
+    unsigned=True,
+    linear_output=False,
+    fences=True,
+    grouped=False,
+    lone_depthwise=False,
+    least_products=256,
+    scan="correct",
+)
 #: Nodes of a program up to which the exporter rewrites patterns. It looks for each in the whole graph, which takes
 #: minutes for the thousands of nodes that selective scans have; ONNX Runtime finds most of them again by itself.
 _MOST_REWRITTEN = 4000
@@ -213,7 +223,7 @@ class _Session:
             if made and weights:
                 channels = weights[0] if "Conv" in node.op_type else made[-1]
                 macs[kind] += support.layer_macs(made, weights, channels)
-        precision = layers.most_common(1)[0][0] if layers else "unknown"
+        precision = support.mostly(layers, macs)
         how = "ONNX Runtime's optimized graph and a profile of one run"
         return Executed(precision, dict(layers), how, tuple(fallbacks), dict(macs))
 

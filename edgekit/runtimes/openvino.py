@@ -217,5 +217,5 @@ class _Session:
             macs[kind] += _macs(node)
             if kind != self._precision:
                 fallbacks.append(node.get_friendly_name())
-        precision = layers.most_common(1)[0][0] if layers else "unknown"
+        precision = support.mostly(layers, macs)
         return Executed(precision, dict(layers), "OpenVINO's runtime model", tuple(fallbacks), dict(macs))

@@ -9,7 +9,7 @@ import logging
 import math
 import os
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -64,6 +64,12 @@ def layer_macs(output: Sequence[int], weights: Sequence[int], channels: int) -> 
         channels: how many of those there are for each output channel (or input channel, when transposed).
     """
     return math.prod(output) * math.prod(weights) // channels
+
+
+def mostly(layers: Mapping[str, int], macs: Mapping[str, int]) -> str:
+    """The precision of most multiply-accumulate operations; of most layers where those are not known."""
+    counted = macs if any(macs.values()) else layers
+    return max(counted, key=lambda precision: counted[precision]) if counted else "unknown"
 
 
 @contextlib.contextmanager

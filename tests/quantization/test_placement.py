@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from edgekit.model import Model
-from edgekit.quantization import placement, program
+from edgekit.quantization import kernels, placement, program
 from edgekit.quantization.placement import Style
 from edgekit.quantization.scheme import Scheme
 from tests.networks import small_model
@@ -111,10 +111,10 @@ def test_grouped_convolutions_stay_float_where_a_runtime_has_no_kernel_for_them(
     depthwise, grouped = nn.Conv2d(3, 3, 3, groups=3), nn.Conv2d(3, 6, 3, groups=3)
     network = nn.Sequential(depthwise, nn.ReLU(), grouped, nn.ReLU(), nn.Conv2d(6, 5, 1), nn.AvgPool2d(28)).eval()
     graph = program.float_graph(Model("module", {}, 5, (3, 32, 32), "none:none", (), network))
-    assert placement.without_kernel(graph, placement.PORTABLE) == ()
-    assert placement.without_kernel(graph, Style("some", grouped=False)) == ("2",)
-    assert placement.without_kernel(graph, Style("some", most_taps=9)) == ()
-    assert placement.without_kernel(graph, Style("some", most_taps=8)) == ("0", "2")
+    assert kernels.better_in_float(graph, placement.PORTABLE) == ()
+    assert kernels.better_in_float(graph, Style("some", grouped=False)) == ("2",)
+    assert kernels.better_in_float(graph, Style("some", most_taps=9)) == ()
+    assert kernels.better_in_float(graph, Style("some", most_taps=8)) == ("0", "2")
 
 
 def test_symmetric_or_unsigned_needs_no_zero_point_but_keeps_all_levels_of_what_is_never_negative() -> None:

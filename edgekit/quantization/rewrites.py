@@ -1,0 +1,154 @@
+"""Changes of a quantized graph that give the same result, and that some runtimes need to run INT8 fast."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from edgekit.quantization import placement
+
+if TYPE_CHECKING:
+    import torch
+    from torch.fx import GraphModule, Node
+
+#: Far below the least step of any range (2^-24), and no denormal number.
+_NEXT_TO_NOTHING = 1e-30
+_SPLITS = ("split", "split_with_sizes", "chunk")
+
+
+def parts(graph: GraphModule, node: Node, chosen: Mapping[str, str]) -> list[Node]:
+    """The linear layers that stand for ``node`` where its result is only cut along its last axis; else ``node``.
+
+    Each makes one piece, which then need not be copied out of the whole.
+
+    Args:
+        graph: changed in place.
+        node: a layer with a weight.
+        chosen: names of the nodes whose results are quantized, which stay.
+    """
+    import torch
+
+    cut = next(iter(node.users), None)
+    if placement.operator(node) != "linear" or cut is None or len(node.users) > 1 or not _cuts_last_axis(cut, node):
+        return [node]
+    pieces: list[Any] = list(cut.users)
+    if {node.name, cut.name, *(piece.name for piece in pieces)} & set(chosen):
+        return [node]
+    sizes = [int(one.shape[-1]) for one in cut.meta["val"]]
+    weights = torch.split(placement.weight_of(graph, node).detach(), sizes)
+    bias: Any = node.args[2] if len(node.args) > 2 else None
+    biases = torch.split(_constant(graph, bias), sizes) if bias is not None else None
+    made = []
+    for piece in pieces:
+        index = int(piece.args[1])
+        arguments = [node.args[0]]
+        with graph.graph.inserting_before(node):
+            for kind, values in (("weight", weights), ("bias", biases)):
+                if values is not None:
+                    name = f"_{node.name}_{index}_{kind}"
+                    graph.register_buffer(name, values[index].clone())
+                    one = graph.graph.get_attr(name)
+                    one.meta["val"] = values[index]
+                    arguments.append(one)
+            part = graph.graph.call_function(torch.ops.aten.linear.default, tuple(arguments))
+        part.meta["val"] = piece.meta["val"]
+        piece.replace_all_uses_with(part)
+        made.append(part)
+    for gone in (*pieces, cut, node):
+        graph.graph.erase_node(gone)
+    return made
+
+
+def _cuts_last_axis(cut: Node, node: Node) -> bool:
+    if placement.operator(cut) not in _SPLITS:
+        return False
+    axis = int(cut.args[2]) if len(cut.args) > 2 else int(cut.kwargs.get("dim", 0))  # type: ignore[arg-type]
+    return axis in (-1, node.meta["val"].dim() - 1) and all("getitem" in str(one.target) for one in cut.users)
+
+
+def _constant(graph: GraphModule, node: Any) -> torch.Tensor:
+    value: Any = graph
+    for name in str(node.target).split("."):
+        value = getattr(value, name)
+    found: torch.Tensor = value.detach()
+    return found
+
+
+def between_int8(node: Node) -> bool:
+    """Whether a layer reads a dequantized tensor and its result is quantized again."""
+    if "dequantize" not in str(getattr(node.args[0], "target", "")):
+        return False
+    behind = list(node.users)
+    while behind:
+        one = behind.pop()
+        if "quantize_per_tensor" in str(one.target):
+            return True
+        if placement.operator(one) in placement.CLAMPS + placement.MOVES:
+            behind += one.users
+    return False
+
+
+def fence_layer(graph: GraphModule, node: Node, index: int) -> None:
+    """Let a float layer read next to nothing less its input, with its weight negated: the same result.
+
+    ONNX Runtime and LiteRT's converter take a layer between a dequantize and a quantize node for an INT8 layer
+    whose weight was forgotten, and quantize it. Something must stand between that they neither drop, nor merge into
+    the layer, nor quantize: LiteRT merges factors and quantizes a maximum, ONNX Runtime drops the addition of next
+    to nothing, and both leave this subtraction. Only a zero notices it, and nothing that 8 bits can hold is less.
+    """
+    import torch
+
+    name = f"_negated_{index}"
+    graph.register_buffer(name, -placement.weight_of(graph, node).detach())
+    source: Any = node.args[0]
+    with graph.graph.inserting_before(node):
+        fenced = graph.graph.call_function(torch.ops.aten.rsub.Scalar, (source, _NEXT_TO_NOTHING))
+        weight = graph.graph.get_attr(name)
+    node.args = (fenced, weight, *node.args[2:])
+
+
+def fence_pool(graph: GraphModule, node: Node) -> Node:
+    """Keep a pooling of float values in float: the greater of its result and the least number, which is the result.
+
+    ONNX Runtime would move the quantize node before the pooling, where its INT8 kernel takes 25 times as long.
+    """
+    import torch
+
+    name = "_least_number"
+    graph.register_buffer(name, torch.tensor(torch.finfo(torch.float32).min))
+    readers = list(node.users)
+    with graph.graph.inserting_after(node):
+        least = graph.graph.get_attr(name)
+    with graph.graph.inserting_after(least):
+        fenced = graph.graph.call_function(torch.ops.aten.maximum.default, (node, least))
+    for reader in readers:
+        reader.replace_input_with(node, fenced)
+    return fenced
+
+
+def bias_apart(graph: GraphModule, node: Node, index: int) -> None:
+    """Add the bias of a linear layer of tokens behind it, with as many axes as the tokens have.
+
+    ONNX Runtime makes one operator of a product and a bias with one axis, for which it has no INT8 kernel that
+    gives float. The product alone has one.
+    """
+    import torch
+
+    if (
+        placement.operator(node) != "linear"
+        or len(node.args) < 3
+        or node.args[2] is None
+        or node.meta["val"].dim() < 3
+    ):
+        return
+    value = _constant(graph, node.args[2])
+    name = f"_bias_{index}"
+    graph.register_buffer(name, value.reshape(*[1] * (node.meta["val"].dim() - 1), -1).clone())
+    readers = list(node.users)
+    node.args = node.args[:2]
+    with graph.graph.inserting_after(node):
+        wide = graph.graph.get_attr(name)
+    with graph.graph.inserting_after(wide):
+        total = graph.graph.call_function(torch.ops.aten.add.Tensor, (node, wide))
+    for reader in readers:
+        reader.replace_input_with(node, total)

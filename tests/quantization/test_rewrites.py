@@ -1,0 +1,120 @@
+"""Changes of a quantized graph that give the same result."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from edgekit import runtimes
+from edgekit import target as targets
+from edgekit.model import Model
+from edgekit.quantization import calibration, program
+from edgekit.quantization.placement import Style
+
+FLOAT_TOKENS = Style("test", linear_output=False)
+
+
+class Gated(nn.Module):
+    """Tokens of a linear layer in three pieces, of which one gates another."""
+
+    def __init__(self, bias: bool = True, axis: int = -1) -> None:
+        super().__init__()
+        self.fc1, self.fc2, self.axis = nn.Linear(8, 30, bias=bias), nn.Linear(10, 5), axis
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        gate, first, second = torch.split(self.fc1(x), [10, 10, 10], self.axis)
+        found: torch.Tensor = self.fc2(first * torch.sigmoid(gate) + second).mean(1)
+        return found
+
+
+class Tokens(nn.Module):
+    def __init__(self, inner: nn.Module) -> None:
+        super().__init__()
+        self.conv, self.inner = nn.Conv2d(3, 8, 4, 4), inner
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        found: torch.Tensor = self.inner(self.conv(x).flatten(2).transpose(1, 2))
+        return found
+
+
+def _quantized(network: nn.Module, classes: int = 5) -> tuple[Model, torch.Tensor]:
+    torch.manual_seed(0)
+    model = Model("module", {}, classes, (3, 16, 16), None, (), network.eval())
+    images = torch.randn(4, 3, 16, 16)
+    spans = calibration.ranges(program.float_graph(model), [one[None] for one in images], lambda *_: None)
+    ranges = {name: list(span) for name, span in spans.items()}
+    return replace(model, quantization={"ranges": ranges, "keep_float": []}), images
+
+
+def _answers(model: Model, images: torch.Tensor, style: Style) -> np.ndarray:
+    return program.run(program.quantized_program(model, style), images.numpy())
+
+
+def _operators(model: Model, style: Style) -> Counter[str]:
+    graph = program.quantized_program(model, style).graph
+    return Counter(str(node.target).split(".")[1] for node in graph.nodes if str(node.target).startswith("aten."))
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_a_linear_layer_that_is_cut_becomes_one_for_each_piece(bias: bool) -> None:
+    model, images = _quantized(Tokens(Gated(bias)))
+    found = _operators(model, FLOAT_TOKENS)
+    assert found["linear"] == 4
+    assert not {"split", "split_with_sizes"} & set(found)
+    assert found["add"] == 1 + 3 * bias + 1
+    whole = replace(model, quantization={**(model.quantization or {}), "keep_float": ["inner.fc1"]})
+    assert _operators(whole, FLOAT_TOKENS)["linear"] == 2
+    # The pieces have the scales of the whole: only where results are rounded differs.
+    np.testing.assert_allclose(
+        _answers(model, images, FLOAT_TOKENS), _answers(model, images, Style("test")), atol=0.02
+    )
+
+
+def test_a_linear_layer_cut_along_the_tokens_stays_whole() -> None:
+    class Apart(Gated):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            first, second = torch.split(self.fc1(x), [8, 8], 1)
+            found: torch.Tensor = self.fc2((first * second)[..., :10]).mean(1)
+            return found
+
+    model, _ = _quantized(Tokens(Apart()))
+    assert _operators(model, FLOAT_TOKENS)["linear"] == 2
+
+
+def test_the_bias_is_added_behind_the_product_where_the_result_stays_in_float() -> None:
+    inner = nn.Sequential(nn.Linear(8, 10), nn.GELU(), nn.Linear(10, 6), nn.ReLU(), nn.Linear(6, 5), nn.Flatten())
+    model, images = _quantized(Tokens(inner), 80)
+    # The second is read by an INT8 layer, whose kernel takes the bias.
+    assert _operators(model, FLOAT_TOKENS)["add"] == 2
+    assert _operators(model, Style("test"))["add"] == 0
+    np.testing.assert_allclose(
+        _answers(model, images, FLOAT_TOKENS), _answers(model, images, Style("test")), atol=0.02
+    )
+
+
+def test_onnx_runtime_runs_such_layers_in_int8_and_the_pooling_of_float_values_in_float(tmp_path: Path) -> None:
+    stem = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(8, 8, 2, 2))
+    model, images = _quantized(
+        nn.Sequential(stem, nn.Flatten(2), nn.Linear(16, 30), Halves(), nn.Flatten()), 8 * 15
+    )
+    target, runtime = targets.load("cpu"), runtimes.get("onnxruntime")
+    exported = runtime.export(model, target, "int8", tmp_path)
+    session = runtime.load(exported.path, target, "int8")
+    executed = session.executed()
+    assert executed.layers == {"int8": 3, "fp32": 1}
+    assert len(executed.fallbacks) == 1
+    found = np.concatenate([session.run(one[None].numpy()) for one in images])
+    style = runtimes.onnxruntime.STYLE
+    np.testing.assert_allclose(found, _answers(model, images, style), atol=1e-5)
+
+
+class Halves(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        first, second = x.chunk(2, -1)
+        return first * torch.sigmoid(second)
