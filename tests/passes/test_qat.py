@@ -201,9 +201,7 @@ def test_artifacts_agree_with_the_fake_quantized_model(
     inputs = prepared.inputs("val")
     given = np.concatenate([session.run(one[None]).copy() for one in inputs])
     wanted = fake_quantized(model, inputs)
-    # ONNX Runtime fuses a ReLU into an INT8 convolution only where zero is the least step.
-    in_float = name == "onnxruntime" and "activations" in scheme
-    assert session.executed().precision == ("fp32" if in_float else "int8")
+    assert session.executed().precision == "int8"
     assert np.abs(given - wanted).max() < 0.03 * np.abs(wanted).max()
     sure = np.abs(wanted[:, 0] - wanted[:, 1]) > 0.03 * np.abs(wanted).max()
     assert (given.argmax(1) == wanted.argmax(1))[sure].all()
