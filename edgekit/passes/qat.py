@@ -115,7 +115,7 @@ class Qat(Training, Calibration, PassConfig):
             found = start
             changes["kept"] = "PTQ, the start: no epoch was better on validation"
         changes["validation"] = _compared(float_model, found, context)
-        return Outcome(found, changes)
+        return Outcome(replace(found, quantization={**(found.quantization or {}), "as_trained": True}), changes)
 
     def _better(self, epoch: dict[str, float], start: dict[str, float]) -> bool:
         """Whether an epoch is to be kept instead of the start.

@@ -6,7 +6,7 @@ form. Weights are symmetric INT8 per output channel; activations are asymmetric 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -72,6 +72,10 @@ class Style:
     lone_depthwise: bool = True
     least_products: int = 0
     scan: Form = "recompute"
+
+    def as_trained(self) -> Style:
+        """Without what is left in float for speed alone: a trained network has learned with its rounding."""
+        return replace(self, linear_output=True, lone_depthwise=True, least_products=0)
 
 
 #: The program that calibration and bias correction use, and the default of a runtime without special wishes.

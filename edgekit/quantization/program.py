@@ -94,6 +94,8 @@ def quantized_program(model: Model, style: Style) -> ExportedProgram:
         raise InputError("the model has no quantization ranges", remedy="add a 'quantize' pass")
     graph = float_graph(model)
     quantization = model.quantization
+    if quantization.get("as_trained"):
+        style = style.as_trained()
     asked = tuple(quantization["keep_float"])
     keep_float = (*asked, *kernels.better_in_float(graph, style, asked))
     insert(graph, stored_ranges(quantization), style, keep_float, Scheme.of(quantization))

@@ -98,6 +98,14 @@ def test_the_bias_is_added_behind_the_product_where_the_result_stays_in_float() 
     )
 
 
+def test_what_was_trained_with_its_rounding_keeps_it() -> None:
+    model, images = _quantized(Tokens(Gated()))
+    trained = replace(model, quantization={**(model.quantization or {}), "as_trained": True})
+    whole = Style("test")
+    for style in (whole, replace(whole, linear_output=False, lone_depthwise=False, least_products=10**9)):
+        np.testing.assert_array_equal(_answers(trained, images, style), _answers(model, images, whole))
+
+
 def test_onnx_runtime_runs_such_layers_in_int8_and_the_pooling_of_float_values_in_float(tmp_path: Path) -> None:
     stem = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(8, 8, 2, 2))
     model, images = _quantized(
