@@ -43,7 +43,7 @@ class Style:
         pools: quantize the inputs and outputs of average pooling.
         symmetric: zero point 0 for every activation, which TensorRT asks for.
         logits: quantize the network's output too; needed where a float output makes the last layer run in float.
-        fences: keep a float layer between INT8 tensors in float by a fence before it (see ``program``); needed
+        fences: keep a float layer between INT8 tensors in float by a fence before it (see ``rewrites``); needed
             where the runtime would quantize its weight by itself.
         joins: quantize what is put together of quantized tensors; needed where the runtime takes a concatenation
             with one quantized input for an INT8 one.
@@ -194,16 +194,18 @@ def _is_output(node: Node) -> bool:
     return any(user.op == "output" for user in node.users)
 
 
+def constant(graph: GraphModule, node: Any) -> torch.Tensor:
+    """The value of a constant, in the shape in which ``node`` gives it."""
+    if node.op == "call_function":
+        changed: torch.Tensor = node.target(constant(graph, node.args[0]), *node.args[1:], **node.kwargs)
+        return changed
+    value: Any = graph
+    for part in str(node.target).split("."):
+        value = getattr(value, part)
+    found: torch.Tensor = value.detach()
+    return found
+
+
 def weight_of(graph: GraphModule, node: Node) -> torch.Tensor:
     """The constant weight of a compute node, in the shape in which the node reads it."""
-
-    def read(weight: Any) -> Any:
-        if weight.op == "call_function":
-            return weight.target(read(weight.args[0]), *weight.args[1:], **weight.kwargs)
-        value: Any = graph
-        for part in str(weight.target).split("."):
-            value = getattr(value, part)
-        return value
-
-    tensor: torch.Tensor = read(node.args[1])
-    return tensor
+    return constant(graph, node.args[1])

@@ -35,9 +35,8 @@ def parts(graph: GraphModule, node: Node, chosen: Mapping[str, str]) -> list[Nod
     if {node.name, cut.name, *(piece.name for piece in pieces)} & set(chosen):
         return [node]
     sizes = [int(one.shape[-1]) for one in cut.meta["val"]]
-    weights = torch.split(placement.weight_of(graph, node).detach(), sizes)
-    bias: Any = node.args[2] if len(node.args) > 2 else None
-    biases = torch.split(_constant(graph, bias), sizes) if bias is not None else None
+    weights, bias = torch.split(placement.weight_of(graph, node), sizes), _bias(graph, node)
+    biases = torch.split(bias, sizes) if bias is not None else None
     made = []
     for piece in pieces:
         index = int(piece.args[1])
@@ -66,12 +65,22 @@ def _cuts_last_axis(cut: Node, node: Node) -> bool:
     return axis in (-1, node.meta["val"].dim() - 1) and all("getitem" in str(one.target) for one in cut.users)
 
 
-def _constant(graph: GraphModule, node: Any) -> torch.Tensor:
-    value: Any = graph
-    for name in str(node.target).split("."):
-        value = getattr(value, name)
-    found: torch.Tensor = value.detach()
-    return found
+def _bias(graph: GraphModule, node: Node) -> torch.Tensor | None:
+    found = node.args[2] if len(node.args) > 2 else None
+    return placement.constant(graph, found) if found is not None else None
+
+
+def _insert_behind(graph: GraphModule, node: Node, function: Any, name: str, value: torch.Tensor) -> Node:
+    """Put ``function(node, value)`` between ``node`` and its readers; the graph keeps the value as ``name``."""
+    graph.register_buffer(name, value)
+    readers = list(node.users)
+    with graph.graph.inserting_after(node):
+        kept = graph.graph.get_attr(name)
+    with graph.graph.inserting_after(kept):
+        made = graph.graph.call_function(function, (node, kept))
+    for reader in readers:
+        reader.replace_input_with(node, made)
+    return made
 
 
 def between_int8(node: Node) -> bool:
@@ -99,7 +108,7 @@ def fence_layer(graph: GraphModule, node: Node, index: int) -> None:
     import torch
 
     name = f"_negated_{index}"
-    graph.register_buffer(name, -placement.weight_of(graph, node).detach())
+    graph.register_buffer(name, -placement.weight_of(graph, node))
     source: Any = node.args[0]
     with graph.graph.inserting_before(node):
         fenced = graph.graph.call_function(torch.ops.aten.rsub.Scalar, (source, _NEXT_TO_NOTHING))
@@ -114,16 +123,8 @@ def fence_pool(graph: GraphModule, node: Node) -> Node:
     """
     import torch
 
-    name = "_least_number"
-    graph.register_buffer(name, torch.tensor(torch.finfo(torch.float32).min))
-    readers = list(node.users)
-    with graph.graph.inserting_after(node):
-        least = graph.graph.get_attr(name)
-    with graph.graph.inserting_after(least):
-        fenced = graph.graph.call_function(torch.ops.aten.maximum.default, (node, least))
-    for reader in readers:
-        reader.replace_input_with(node, fenced)
-    return fenced
+    least = torch.tensor(torch.finfo(torch.float32).min)
+    return _insert_behind(graph, node, torch.ops.aten.maximum.default, "_least_number", least)
 
 
 def bias_apart(graph: GraphModule, node: Node, index: int) -> None:
@@ -134,21 +135,8 @@ def bias_apart(graph: GraphModule, node: Node, index: int) -> None:
     """
     import torch
 
-    if (
-        placement.operator(node) != "linear"
-        or len(node.args) < 3
-        or node.args[2] is None
-        or node.meta["val"].dim() < 3
-    ):
-        return
-    value = _constant(graph, node.args[2])
-    name = f"_bias_{index}"
-    graph.register_buffer(name, value.reshape(*[1] * (node.meta["val"].dim() - 1), -1).clone())
-    readers = list(node.users)
-    node.args = node.args[:2]
-    with graph.graph.inserting_after(node):
-        wide = graph.graph.get_attr(name)
-    with graph.graph.inserting_after(wide):
-        total = graph.graph.call_function(torch.ops.aten.add.Tensor, (node, wide))
-    for reader in readers:
-        reader.replace_input_with(node, total)
+    bias, axes = _bias(graph, node), node.meta["val"].dim()
+    if placement.operator(node) == "linear" and bias is not None and axes > 2:
+        node.args = node.args[:2]
+        wide = bias.reshape(*[1] * (axes - 1), -1).clone()
+        _insert_behind(graph, node, torch.ops.aten.add.Tensor, f"_bias_{index}", wide)
