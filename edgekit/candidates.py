@@ -15,7 +15,8 @@ from edgekit.lineage import Lineage
 from edgekit.quantization.scheme import Scheme
 from edgekit.recipe import Recipe
 from edgekit.runtimes import own_int8, support
-from edgekit.target import Target
+from edgekit.runtimes.base import Runtime
+from edgekit.target import Axis, Target
 from edgekit.variant import FUSED, PYTORCH, QUANTIZED, Calibrated, Made, Variant
 
 #: Asked for by no pass: their files are candidates, whose loss is no failure of a run.
@@ -30,8 +31,13 @@ def variants(line: Lineage, targets: Mapping[str, Target], recipe: Recipe) -> li
         same = "" if line.lossy else record.SOURCE
         found.append(Variant(FUSED, line.final, PYTORCH, "fp32", names["final"], same))
     for target in targets.values():
-        found += _of_target(line, target, recipe)
+        found += [replace(one, dynamic=dynamic(one.runtime, recipe)) for one in _of_target(line, target, recipe)]
     return found
+
+
+def dynamic(runtime: Runtime, recipe: Recipe) -> tuple[Axis, ...]:
+    """The axes that the recipe wants open and that files of the runtime can leave open."""
+    return tuple(axis for axis in recipe.dynamic if axis in runtime.dynamic)
 
 
 def _of_target(line: Lineage, target: Target, recipe: Recipe) -> list[Variant]:

@@ -26,6 +26,8 @@ from edgekit.target import Target
 from edgekit.variant import PYTORCH, QUANTIZED, Made, Variant
 
 LOGITS = "logits.npy"
+#: Images that a file with an open batch is given at a time, to see whether it answers as one by one.
+_TOGETHER = 5
 #: Keys of a recipe's ``evaluation`` that the figures of the test split do not depend on.
 _ASIDE = {*ANALYSES, "thumbnails"}
 
@@ -125,6 +127,10 @@ class Evaluation:
             size = min(variant.made.model.at_once, 16) if variant.target.runtime == PYTORCH.runtime else 1
             logits = _write(folder / LOGITS, self._runs(session, chosen, size), len(chosen), update)
             result: dict[str, Any] = {"executed": asdict(session.executed())}
+            if "batch" in variant.dynamic:
+                some = arrays.spread(len(chosen), settings.parity_images)
+                together = np.concatenate(list(self._runs(session, chosen[some], _TOGETHER)))
+                result["in_batches"] = asdict(evaluate.compare(logits[some], together))
             if reference is not None:
                 base = arrays.read(reference.folder / LOGITS)
                 some = arrays.spread(len(chosen), settings.parity_images)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from edgekit.data.base import Preprocessing
     from edgekit.recipe import ModelConfig
+    from edgekit.target import Axis
 
 FORMAT = 1
 #: Numbers in the inputs that are computed at a time.
@@ -42,6 +43,7 @@ class Model:
         network: in eval mode, on the CPU.
         quantization: what the pass ``quantize`` found, plain JSON; none for a float model.
         task: decides what the network gives: logits ``[N, K]``, or ``[N, K, *spatial]`` for segmentation.
+        dynamic: axes that its exports leave open; asked for at the export, and not saved.
     """
 
     architecture: str
@@ -53,6 +55,7 @@ class Model:
     network: nn.Module
     quantization: dict[str, Any] | None = None
     task: Task = "classification"
+    dynamic: tuple[Axis, ...] = ()
 
     @property
     def output_size(self) -> tuple[int, ...]:

@@ -145,7 +145,19 @@ class Run:
                 if name == line.trained_int8:
                     references[QUANTIZED] = step
         wanted = variants(line, self.targets, self.recipe)
+        self.warnings += self._closed()
         return self._judge(wanted, references, evaluation, analyses, data, prepared)
+
+    def _closed(self) -> list[str]:
+        """What is to be said of targets whose files cannot leave open what the recipe wants open."""
+        asked, named = set(self.recipe.dynamic), self.targets.items()
+        closed = {name: asked - set(runtimes.get(target.runtime).dynamic) for name, target in named}
+        return [
+            f"{name}: its files have a fixed {' and '.join(sorted(axes))} and take one input at a time; "
+            "the recipe's 'dynamic' holds for ONNX Runtime and OpenVINO"
+            for name, axes in closed.items()
+            if axes
+        ]
 
     def _data(self) -> Finished:
         config, spec, dense = self.recipe.data, self.recipe.input, self.recipe.task.kind == "segmentation"
@@ -181,6 +193,7 @@ class Run:
             "code": store.code_sha256("runtimes", "quantization", "card.py", *MODEL_CODE),
             "versions": store.versions("torch", "timm", *variant.packages),
             "options": variant.options,
+            "dynamic": variant.dynamic,
             "calibrated": variant.own.key if variant.own else None,
             "begun": begun.key if begun else None,
         }

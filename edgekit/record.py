@@ -44,7 +44,7 @@ class TensorSpec(_Part):
     """Shape, type and meaning of an input or output."""
 
     name: str
-    shape: tuple[int, ...]
+    shape: tuple[int, ...] = Field(description="-1: as many as there are")
     dtype: str
     layout: str
 

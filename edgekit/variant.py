@@ -12,7 +12,7 @@ from edgekit import runtimes
 from edgekit.runtimes import own_int8
 from edgekit.runtimes.base import Exported, Runtime
 from edgekit.store import Finished
-from edgekit.target import Precision, Target
+from edgekit.target import Axis, Precision, Target
 
 if TYPE_CHECKING:
     from edgekit.data.prepared import Prepared
@@ -78,6 +78,7 @@ class Variant:
         options: of the runtime, beside the target's own.
         alternative: a candidate that nothing in the recipe asks for; that it loses, or fails, is no failure.
         own: for the runtime's own quantizer; none where edgekit's program is exported.
+        dynamic: axes that its file leaves open.
     """
 
     name: str
@@ -91,6 +92,7 @@ class Variant:
     options: dict[str, str] = field(default_factory=dict)
     alternative: bool = False
     own: Calibrated | None = None
+    dynamic: tuple[Axis, ...] = ()
 
     @property
     def runtime(self) -> Runtime:
@@ -119,7 +121,7 @@ class Variant:
         Raises:
             UnsupportedError: the runtime, or its quantizer, cannot take the network.
         """
-        model = self.made.model
+        model = replace(self.made.model, dynamic=self.dynamic)
         tool = own_int8.get(self.runtime.name) if self.own else None
         if tool is None or self.own is None:
             if self.activations is not None and model.quantization is not None:

@@ -56,6 +56,18 @@ def gates(
         trained_int8=variant.reference == QUANTIZED,
         dense=recipe.task.kind == "segmentation",
     )
+    batches = evaluated.result.get("in_batches")
+    if batches:
+        rows.append(
+            evaluate.check_batches(
+                variant.name,
+                judged_as,
+                evaluate.Parity(**batches),
+                recipe.gates,
+                trained=not recipe.model.untrained,
+                dense=recipe.task.kind == "segmentation",
+            )
+        )
     same = executed.precision in (variant.precision, "unknown")
     text = f"asked for {variant.precision}, ran {executed.precision} (read from: {executed.how})"
     return [
@@ -132,6 +144,8 @@ def artifact(
         details["compared_with"] = variant.reference
         details["parity"] = evaluated.result["parity"]
         details["parity_whole_split"] = evaluated.result["parity_all"]
+    if evaluated and "in_batches" in evaluated.result:
+        details["in_batches"] = evaluated.result["in_batches"]
     if evaluated and "source_all" in evaluated.result:
         details["agreement_with_source"] = evaluated.result["source_all"]
     if evaluated and "temperature" in evaluated.result:

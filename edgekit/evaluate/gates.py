@@ -79,6 +79,27 @@ def check(
     return rows
 
 
+def check_batches(
+    artifact_name: str, precision: str, parity: Parity, gates: Gates, trained: bool, dense: bool = False
+) -> Gate:
+    """Judge a file whose batch is open: it must answer several inputs at once as it answers them one by one.
+
+    Args:
+        artifact_name, precision, gates, trained, dense: as in ``check``.
+        parity: of the file's logits for several inputs at once, compared with its own for one.
+
+    Returns:
+        ``batches/logits`` for FP32, else ``batches/agreement``, with the limits of a float artifact.
+    """
+    if precision in REDUCED:
+        limit = gates.float_min_agreement if trained else None
+        found = _agreement(artifact_name, parity, limit, "the file itself, given one input at a time,", dense)
+    else:
+        found = _logits(artifact_name, parity, gates.float_max_relative_difference, dense)
+    text = f"several inputs at once: {found.explanation}"
+    return found.model_copy(update={"name": found.name.replace("parity/", "batches/"), "explanation": text})
+
+
 def _logits(artifact: str, parity: Parity, limit: float, dense: bool) -> Gate:
     value = parity.relative
     if value is None:

@@ -6,12 +6,14 @@ import math
 import warnings
 from typing import TYPE_CHECKING, Any
 
-from edgekit.errors import InputError
+from edgekit.errors import InputError, UnsupportedError
 from edgekit.quantization import kernels, placement, rewrites
 from edgekit.quantization.placement import PORTABLE, Style
 from edgekit.quantization.scheme import DEFAULT, Scheme, Weights
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import numpy as np
     import torch
     from numpy.typing import NDArray
@@ -19,10 +21,12 @@ if TYPE_CHECKING:
     from torch.fx import GraphModule, Node
 
     from edgekit.model import Model
-    from edgekit.target import Precision
+    from edgekit.target import Axis, Precision
 
 Range = tuple[float, float]
 
+#: Images in the example of a program whose batch stays open.
+_SEVERAL = 3
 #: The least scale of a channel, as a part of the greatest in its layer.
 _LEAST_CHANNEL = 2.0**-12
 
@@ -34,25 +38,44 @@ def example(model: Model, batch: int = 1) -> torch.Tensor:
     return torch.zeros(batch, *model.input_size)
 
 
-def export(network: torch.nn.Module, inputs: torch.Tensor) -> ExportedProgram:
-    """``torch.export`` of a network in eval mode for the static shape of ``inputs``."""
-    import torch
+def export(network: torch.nn.Module, inputs: torch.Tensor, dynamic: Sequence[Axis] = ()) -> ExportedProgram:
+    """``torch.export`` of a network in eval mode for the shape of ``inputs``, but for the axes that stay open.
 
+    Raises:
+        UnsupportedError: the network fixes an axis that was to stay open.
+    """
+    import torch
+    from torch.fx.experimental.symbolic_shapes import ConstraintViolationError
+
+    shapes = None
+    if "batch" in dynamic:
+        # A single image would be taken for a constant.
+        inputs = inputs.expand(_SEVERAL, *inputs.shape[1:]).contiguous()
+        shapes = ({0: torch.export.Dim("batch", min=1)},)
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
-        return torch.export.export(network, (inputs,))
+        try:
+            return torch.export.export(network, (inputs,), dynamic_shapes=shapes)
+        except (torch._dynamo.exc.UserError, ConstraintViolationError) as error:
+            if not dynamic:
+                raise
+            raise UnsupportedError(
+                f"the network fixes how many images it takes at once: {str(error).splitlines()[0]}",
+                where="dynamic",
+                remedy="leave 'dynamic' out of the recipe",
+            ) from error
 
 
 def float_graph(model: Model, batch: int = 1) -> GraphModule:
     """The model as a graph of ATen operators for ``batch`` images at once, with a shape at every node.
 
-    A selective scan is one node.
+    A selective scan is one node. Where the batch is to stay open (``model.dynamic``), it has no number.
     """
     from edgekit.zoo import state_space
 
     inputs = example(model, batch)
     with state_space.kept_whole():
-        program = export(model.network, inputs)
+        program = export(model.network, inputs, model.dynamic)
     graph: GraphModule = program.module(check_guards=False)
     # .module() drops some metadata; names of call nodes are those of the program.
     values = {n.name: n.meta.get("val") for n in program.graph.nodes}
@@ -78,7 +101,7 @@ def float_program(model: Model, style: Style = PORTABLE) -> ExportedProgram:
     from edgekit.zoo import state_space
 
     with state_space.kept_whole():
-        program = export(model.network, example(model))
+        program = export(model.network, example(model), model.dynamic)
     return state_space.write_out(program, style.scan)
 
 
@@ -99,7 +122,7 @@ def quantized_program(model: Model, style: Style) -> ExportedProgram:
     asked = tuple(quantization["keep_float"])
     keep_float = (*asked, *kernels.better_in_float(graph, style, asked))
     insert(graph, stored_ranges(quantization), style, keep_float, Scheme.of(quantization))
-    return state_space.write_out(export(graph, example(model)), style.scan)
+    return state_space.write_out(export(graph, example(model), model.dynamic), style.scan)
 
 
 def stored_ranges(quantization: dict[str, Any]) -> dict[str, Range]:

@@ -94,6 +94,11 @@ class Common(Frozen):
         description="try the runtimes' own INT8 tools as well, where a 'quantize' pass calibrates and the network "
         "has no selective scan",
     )
+    dynamic: tuple[target.Axis, ...] = Field(
+        default=(),
+        description="axes that the files leave open: batch, in ONNX Runtime and OpenVINO. Files of other runtimes "
+        "take one input at a time, and a warning says so; latency is always that of one",
+    )
     evaluation: Evaluation = Evaluation()
     benchmark: Benchmark = Benchmark()
     gates: Gates = Gates()

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from edgekit.model import Model
     from edgekit.quantization.scheme import Activations
     from edgekit.record import TensorSpec
-    from edgekit.target import Precision, Target
+    from edgekit.target import Axis, Precision, Target
 
 
 @dataclass(frozen=True)
@@ -107,6 +107,8 @@ class Runtime(Protocol):
     packages: tuple[str, ...]
     #: How INT8 activations are quantized for its fastest kernels, where that costs accuracy; none if it does not.
     fast_activations: Activations | None = None
+    #: Axes that its files can leave open.
+    dynamic: tuple[Axis, ...] = ()
     #: Precisions that are a setting at loading; their file is that of fp32.
     set_at_load: tuple[Precision, ...] = ()
 
@@ -127,7 +129,7 @@ class Runtime(Protocol):
         return {}
 
     def export(self, model: Model, target: Target, precision: Precision, folder: Path) -> Exported:
-        """Write ``model`` into ``folder`` for batch 1 of its input size."""
+        """Write ``model`` into ``folder`` for batch 1 of its input size, or with its ``dynamic`` axes open."""
         ...
 
     def prepare(self, path: Path, target: Setting, precision: Precision) -> None:

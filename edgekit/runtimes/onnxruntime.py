@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from edgekit.model import Model
     from edgekit.runtimes.base import Setting
-    from edgekit.target import Precision, Target
+    from edgekit.target import Axis, Precision, Target
 
 OPSET = 20  # the first that has GELU as one operator, which is a third of the time of some networks
 #: ONNX Runtime fuses Q/DQ around single operators into QLinear kernels, which take and give 8 bits; its x86
@@ -93,8 +93,18 @@ def to_onnx(program: ExportedProgram, path: Path) -> None:
     for value in proto.graph.value_info:
         del value.metadata_props[:]
     del proto.graph.metadata_props[:]
+    _name_batch(proto.graph)
     onnx.checker.check_model(proto)
     path.write_bytes(proto.SerializeToString())
+
+
+def _name_batch(graph: Any) -> None:
+    """Call the open batch by its name, where the exporter numbers it."""
+    number = graph.input[0].type.tensor_type.shape.dim[0].dim_param
+    for value in (*graph.input, *graph.output, *graph.value_info) if number else ():
+        for dim in value.type.tensor_type.shape.dim:
+            if dim.dim_param == number:
+                dim.dim_param = "batch"
 
 
 def _cause(error: BaseException) -> str:
@@ -112,6 +122,7 @@ class OnnxRuntime(Runtime):
 
     name = "onnxruntime"
     packages: tuple[str, ...] = ("onnxruntime", "onnx", "onnxscript")
+    dynamic: tuple[Axis, ...] = ("batch",)
     set_at_load: tuple[Precision, ...] = ("fp16",)
 
     def cannot_export(self, target: Target) -> str | None:
@@ -241,7 +252,8 @@ class _Session:
             options.profile_file_prefix = str(Path(folder) / "profile")
             session = self._library.InferenceSession(str(self._path), options, providers=self._providers)
             given = session.get_inputs()[0]
-            session.run(None, {given.name: np.zeros(given.shape, np.float32)})
+            one = [size if isinstance(size, int) else 1 for size in given.shape]
+            session.run(None, {given.name: np.zeros(one, np.float32)})
             events = json.loads(Path(session.end_profiling()).read_text(encoding="utf-8"))
             graph = onnx.load(options.optimized_model_filepath).graph
         outputs = {}

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from edgekit.model import Model
     from edgekit.quantization.scheme import Activations
     from edgekit.runtimes.base import Setting
-    from edgekit.target import Precision, Target
+    from edgekit.target import Axis, Precision, Target
 
 #: OpenVINO computes any activation inside the convolution before it, so nothing is quantized in between;
 #: it takes a float output from an INT8 layer, and folds the weights itself.
@@ -41,6 +41,7 @@ class OpenVINO(Runtime):
     packages: tuple[str, ...] = ("openvino",)
     #: A zero point other than 0 must be corrected for; linear layers take up to twice as long with it.
     fast_activations: Activations | None = "symmetric_or_unsigned"
+    dynamic: tuple[Axis, ...] = ("batch",)
     set_at_load: tuple[Precision, ...] = ("bf16", "fp16")
 
     def cannot_export(self, target: Target) -> str | None:
@@ -90,7 +91,7 @@ class OpenVINO(Runtime):
                 raise UnsupportedError(f"OpenVINO cannot take the network: {support.first_line(error)}") from error
         converted.inputs[0].get_tensor().set_names({support.INPUT})
         converted.outputs[0].get_tensor().set_names({support.OUTPUT})
-        converted.reshape({0: [1, *model.input_size]})
+        converted.reshape({0: [-1 if "batch" in model.dynamic else 1, *model.input_size]})
         path = folder / "model.xml"
         openvino.save_model(converted, path, compress_to_fp16=False)
         inputs, outputs = support.specs(model)
@@ -154,14 +155,19 @@ def _is_weight(value: Any) -> bool:
     return bool(constant and value.get_partial_shape().rank == 2)
 
 
+def _sizes(value: Any) -> list[int]:
+    """Of a tensor in the runtime model, for one image where the batch is open."""
+    return [one.get_length() if one.is_static else 1 for one in value.get_partial_shape()]
+
+
 def _macs(node: Any) -> int:
     """Of a layer in the runtime model, whose shapes are those of the network, however the weights are stored."""
     kind = node.get_rt_info()["layerType"].astype(str)
-    weights = [one.get_length() for one in node.input_value(1).get_partial_shape()]
+    weights = _sizes(node.input_value(1))
     if kind == "Deconvolution":
-        given = [one.get_length() for one in node.input_value(0).get_partial_shape()]
+        given = _sizes(node.input_value(0))
         return support.layer_macs(given, weights, given[1])
-    output = [one.get_length() for one in node.output(0).get_partial_shape()]
+    output = _sizes(node.output(0))
     return support.layer_macs(output, weights, output[-1 if kind in _PRODUCTS else 1])
 
 
@@ -187,7 +193,9 @@ class _Session:
         self._request = compiled.create_infer_request()
         self._tensor = openvino.Tensor
         # The request keeps the memory of the answer; asking for it again in each run takes as long as a layer.
-        self._answer = self._request.get_output_tensor(0).data
+        # A batch that is open has no such memory before the run.
+        fixed = compiled.output(0).get_partial_shape().is_static
+        self._answer = self._request.get_output_tensor(0).data if fixed else None
         self._bound: NDArray[np.float32] | None = None
 
     def run(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -199,7 +207,8 @@ class _Session:
             self._bound = batch if whole is batch else None
         # In this thread: 'start_async' hands the work to another, up to a tenth of a small network's time.
         self._request.infer(share_outputs=True)
-        result: NDArray[np.float32] = np.array(self._answer, np.float32)
+        answer = self._request.get_output_tensor(0).data if self._answer is None else self._answer
+        result: NDArray[np.float32] = np.array(answer, np.float32)
         return result
 
     def executed(self) -> Executed:

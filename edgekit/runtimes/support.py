@@ -44,14 +44,15 @@ def threads(asked: int) -> int:
 
 
 def specs(model: Model) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:
-    """Input and output of a model exported for batch 1."""
+    """Input and output of a model exported for batch 1, or for any batch, which is then -1."""
     from edgekit.record import TensorSpec
 
     images = "NCDHW" if len(model.input_size) == 4 else "NCHW"
     logits = images if model.task == "segmentation" else "NC"
+    batch = -1 if "batch" in model.dynamic else 1
     return (
-        (TensorSpec(name=INPUT, shape=(1, *model.input_size), dtype="float32", layout=images),),
-        (TensorSpec(name=OUTPUT, shape=(1, *model.output_size), dtype="float32", layout=logits),),
+        (TensorSpec(name=INPUT, shape=(batch, *model.input_size), dtype="float32", layout=images),),
+        (TensorSpec(name=OUTPUT, shape=(batch, *model.output_size), dtype="float32", layout=logits),),
     )
 
 

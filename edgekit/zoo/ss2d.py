@@ -89,5 +89,5 @@ class SS2D(nn.Module):
         """The inverse of ``_path``."""
         path = path.flip(1) if k >= 2 else path
         if k % 2:
-            return path.reshape(len(path), width, height, path.shape[2]).transpose(1, 2)
-        return path.reshape(len(path), height, width, path.shape[2])
+            return path.reshape(path.shape[0], width, height, path.shape[2]).transpose(1, 2)
+        return path.reshape(path.shape[0], height, width, path.shape[2])

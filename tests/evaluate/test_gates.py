@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from edgekit.evaluate.gates import check
+from edgekit.evaluate.gates import check, check_batches
 from edgekit.evaluate.parity import Parity
 from edgekit.recipe import Gates
 from edgekit.record import Gate, Measurement
@@ -175,3 +175,15 @@ def test_random_masks_of_a_reduced_precision_are_reported_and_not_judged() -> No
     assert rows["parity/masks"].passed
     assert (rows["parity/masks"].limit, rows["parity/masks"].value) == (None, 0.3)
     assert not segmentation("fp32", masks(0.3), trained=False)["parity/masks"].passed
+
+
+def test_several_at_once_must_be_answered_as_one_by_one() -> None:
+    right = check_batches("a", "fp32", GOOD, Gates(), True)
+    assert (right.name, right.passed) == ("batches/logits", True)
+    assert right.explanation.startswith("several inputs at once: logits differ by 2.1e-04")
+    assert not check_batches("a", "fp32", Parity(0.1, 2e-3, 1.0, 64), Gates(), True).passed
+    other = Parity(0.5, 0.05, 63 / 64, 64)
+    lost = check_batches("a", "int8", other, Gates(), True)
+    assert (lost.name, lost.passed, lost.limit) == ("batches/agreement", False, 0.999)
+    assert "as the file itself, given one input at a time, on 98.4% of 64 images" in lost.explanation
+    assert check_batches("a", "int8", other, Gates(), trained=False).passed

@@ -17,8 +17,9 @@ _AT_LEAST = ("agreement", "masks", "min_")
 _SIGNS = {"drop": -1.0, "rise": 1.0}
 #: First words of a gate's name -> metric, where they are not the same.
 _METRICS = {"dice": "mean_dice"}
-#: Gate -> the figure in the details of an artifact.
-_PARITY = {"parity/logits": "relative", "parity/agreement": "argmax_agreement", "parity/masks": "mask_dice"}
+#: First word of a gate's name -> where an artifact's details tell its figures; last word -> which of them.
+_COMPARED = {"parity": ("parity", "parity_whole_split"), "batches": ("in_batches",)}
+_FIGURES = {"logits": "relative", "agreement": "argmax_agreement", "masks": "mask_dice"}
 _ROUNDING = 1e-9
 
 
@@ -87,9 +88,9 @@ def _change(record: Record, gate: Gate, where: str) -> Iterator[Finding]:
 
 def _parity(record: Record, gate: Gate, where: str) -> Iterator[Finding]:
     """The value of a comparison is one of those that the artifact's details tell."""
-    key = _PARITY.get(gate.name)
+    compared, _, figure = gate.name.partition("/")
     details = next((one.details for one in record.artifacts if one.name == gate.artifact), {})
-    told = {dig(details, part, key) for part in ("parity", "parity_whole_split")} if key else set()
+    told = {dig(details, part, _FIGURES[figure]) for part in _COMPARED.get(compared, ()) if figure in _FIGURES}
     told -= {None}
     if told and gate.value is not None and not any(math.isclose(gate.value, one, rel_tol=1e-9) for one in told):
         yield Finding("gate", where, f"{gate.value:.6g}; the artifact's details say {words(sorted(told))}")
