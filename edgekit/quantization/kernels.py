@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from edgekit.quantization.placement import ADDS, CLAMPS, MOVES, compute_nodes, layer_name, operator
+from edgekit.quantization.placement import ACTIVATIONS, ADDS, CLAMPS, MOVES, compute_nodes, layer_name, operator
 
 if TYPE_CHECKING:
     from torch.fx import GraphModule, Node
@@ -22,7 +22,7 @@ def better_in_float(graph: GraphModule, style: Style, keep_float: tuple[str, ...
     found = []
     for node in compute_nodes(graph, keep_float):  # in the order of the graph: what feeds a layer comes before it
         if _fits(node, style) and (
-            style.lone_depthwise or not _is_depthwise(node) or _is_int8(node.args[0], quantized)
+            style.lone_depthwise or not _is_depthwise(node) or _is_int8(node.args[0], quantized, style)
         ):
             quantized.add(node)
         else:
@@ -57,10 +57,12 @@ def _fits(node: Node, style: Style) -> bool:
     return style.grouped or shape[:2] == (groups, 1)
 
 
-def _is_int8(node: Any, quantized: set[Node]) -> bool:
+def _is_int8(node: Any, quantized: set[Node], style: Style) -> bool:
     """Whether ``node`` comes out of an INT8 layer, or is a sum of such."""
-    while operator(node) in (*MOVES, *CLAMPS):
+    # Where nothing is quantized between a layer and its activation, the layer computes it.
+    within = () if style.every_output else ACTIVATIONS
+    while operator(node) in (*MOVES, *CLAMPS, *within):
         node = node.args[0]
     if operator(node) in ADDS and len(node.all_input_nodes) == 2:
-        return all(_is_int8(one, quantized) for one in node.all_input_nodes)
+        return all(_is_int8(one, quantized, style) for one in node.all_input_nodes)
     return node in quantized

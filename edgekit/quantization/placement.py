@@ -18,10 +18,12 @@ if TYPE_CHECKING:
 COMPUTE = ("conv1d", "conv2d", "conv3d", "linear")
 #: Activations that every runtime fuses into the convolution before them, so nothing is quantized in between.
 CLAMPS = ("relu", "relu_", "hardtanh", "hardtanh_", "relu6", "clamp", "clamp_min")
+#: Activations that some runtimes compute within the layer before them.
+ACTIVATIONS = ("gelu", "silu", "silu_", "hardswish", "hardswish_", "sigmoid")
 #: Operators that hand their input's values on, so their output keeps its scale.
 MOVES = (
     "flatten", "reshape", "view", "permute", "transpose", "contiguous", "clone", "dropout", "dropout_",
-    "max_pool2d", "squeeze", "unsqueeze", "pad", "alias", "detach", "slice",
+    "max_pool2d", "squeeze", "unsqueeze", "pad", "alias", "detach", "slice", "repeat",
 )  # fmt: skip
 #: Of these, what a weight may pass on its way to its layer.
 _SHAPES = ("flatten", "reshape", "view", "squeeze", "unsqueeze", "select")
@@ -40,6 +42,8 @@ class Style:
         every_output: also quantize a convolution's output when what follows is not fused into it (SiLU, GELU);
             needed where a kernel takes and gives INT8 only.
         linear_output: the same for linear layers; needed where their kernel gives INT8 only.
+        bias_apart: add the bias of a linear layer that gives floats in an operator of its own; needed where a
+            kernel takes the product alone.
         pools: quantize the inputs and outputs of average pooling.
         symmetric: zero point 0 for every activation, which TensorRT asks for.
         logits: quantize the network's output too; needed where a float output makes the last layer run in float.
@@ -52,6 +56,9 @@ class Style:
         most_taps: quantize depthwise convolutions whose kernel has no more values; none: whatever its size.
         lone_depthwise: quantize depthwise convolutions whose input no other INT8 layer makes.
         least_products: quantize convolutions of few channels, such as an image's, that add up as many products.
+        plain_depthwise: depthwise convolutions with several kernels a channel become plain ones (``depthwise``).
+        rows: tokens of images in one row (``tokens``).
+        short_moves: several permutations with nothing between them become one (``moves``).
         scan: how a selective scan is written in standard operators. It is one node while tensors are chosen, so it
             stays in float whole.
     """
@@ -61,6 +68,7 @@ class Style:
     fold_weights: bool = True
     every_output: bool = True
     linear_output: bool = True
+    bias_apart: bool = False
     pools: bool = True
     symmetric: bool = False
     logits: bool = False
@@ -71,11 +79,14 @@ class Style:
     most_taps: int | None = None
     lone_depthwise: bool = True
     least_products: int = 0
+    plain_depthwise: bool = False
+    rows: bool = False
+    short_moves: bool = False
     scan: Form = "recompute"
 
     def as_trained(self) -> Style:
         """Without what is left in float for speed alone: a trained network has learned with its rounding."""
-        return replace(self, linear_output=True, lone_depthwise=True, least_products=0)
+        return replace(self, linear_output=True, bias_apart=False, lone_depthwise=True, least_products=0)
 
 
 #: The program that calibration and bias correction use, and the default of a runtime without special wishes.

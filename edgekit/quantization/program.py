@@ -7,7 +7,7 @@ import warnings
 from typing import TYPE_CHECKING, Any
 
 from edgekit.errors import InputError, UnsupportedError
-from edgekit.quantization import kernels, placement, rewrites
+from edgekit.quantization import depthwise, kernels, moves, placement, rewrites, tokens
 from edgekit.quantization.placement import PORTABLE, Style
 from edgekit.quantization.scheme import DEFAULT, Scheme, Weights
 
@@ -102,6 +102,12 @@ def float_program(model: Model, style: Style = PORTABLE) -> ExportedProgram:
 
     with state_space.kept_whole():
         program = export(model.network, example(model), model.dynamic)
+    if style.plain_depthwise or style.rows or style.short_moves:
+        graph = float_graph(model)
+        changed = _rewrite(graph, style)
+        changed += tokens.in_rows(graph) if style.rows else 0
+        if changed:
+            program = export(graph, example(model), model.dynamic)
     return state_space.write_out(program, style.scan)
 
 
@@ -120,9 +126,18 @@ def quantized_program(model: Model, style: Style) -> ExportedProgram:
     if quantization.get("as_trained"):
         style = style.as_trained()
     asked = tuple(quantization["keep_float"])
+    _rewrite(graph, style)
     keep_float = (*asked, *kernels.better_in_float(graph, style, asked))
     insert(graph, stored_ranges(quantization), style, keep_float, Scheme.of(quantization))
+    if style.rows:
+        tokens.in_rows(graph)
     return state_space.write_out(export(graph, example(model), model.dynamic), style.scan)
+
+
+def _rewrite(graph: GraphModule, style: Style) -> int:
+    """What the runtime computes faster in another form, in place; how often."""
+    changed = depthwise.plain(graph) if style.plain_depthwise else 0
+    return changed + (moves.shorten(graph) if style.short_moves else 0)
 
 
 def stored_ranges(quantization: dict[str, Any]) -> dict[str, Range]:
@@ -221,7 +236,7 @@ def insert(
         )
     for index, node in enumerate(layers):
         _quantize_weight(graph, node, index, style.fold_weights, scheme.weights)
-        if not style.linear_output and placement.fused_end(node).name not in chosen:
+        if style.bias_apart and placement.fused_end(node).name not in chosen:
             rewrites.bias_apart(graph, node, index)
     if style.fences:
         # Only layers kept in float have a constant weight left.
@@ -252,11 +267,13 @@ def _behind(
     readers = list(node.users)
     with graph.graph.inserting_after(node):
         first = graph.graph.call_function(quantize, (node, *arguments))
+    first.meta["val"] = node.meta["val"].to(arguments[-1])
     second = None
     for reader in readers:
         if second is None or for_each_reader:
             with graph.graph.inserting_after(first):
                 second = graph.graph.call_function(dequantize, (first, *arguments))
+            second.meta["val"] = node.meta["val"]
         reader.replace_input_with(node, second)
 
 

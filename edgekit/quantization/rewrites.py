@@ -17,29 +17,51 @@ _SPLITS = ("split", "split_with_sizes", "chunk")
 
 
 def parts(graph: GraphModule, node: Node, chosen: Mapping[str, str]) -> list[Node]:
-    """The linear layers that stand for ``node`` where its result is only cut along its last axis; else ``node``.
+    """The linear layers that stand for ``node`` where its result is only cut into pieces; else ``node``.
 
-    Each makes one piece, which then need not be copied out of the whole.
+    Each makes one piece, which then need not be copied out of the whole. The pieces are along the last axis, or
+    queries, keys and values of attention.
 
     Args:
         graph: changed in place.
         node: a layer with a weight.
         chosen: names of the nodes whose results are quantized, which stay.
     """
+    if placement.operator(node) != "linear" or len(node.users) != 1:
+        return [node]
+    cut = next(iter(node.users))
+    if _cuts_last_axis(cut, node):
+        pieces: list[Any] = list(cut.users)
+        if {node.name, cut.name, *(piece.name for piece in pieces)} & set(chosen):
+            return [node]
+        made = _several(graph, node, [int(one.shape[-1]) for one in cut.meta["val"]])
+        made = [made[int(piece.args[1])] for piece in pieces]
+        for part, piece in zip(made, pieces, strict=True):
+            part.meta["val"] = piece.meta["val"]
+            piece.replace_all_uses_with(part)
+        gone: list[Node] = [*pieces, cut]
+    else:
+        gone = _attention(node)
+        if not gone or {node.name, *(one.name for one in gone)} & set(chosen):
+            return [node]
+        made = _heads(graph, node, gone)
+    for one in (*gone, node):
+        graph.graph.erase_node(one)
+    # What nothing reads was no piece of the result.
+    for part in [one for one in made if not one.users]:
+        graph.graph.erase_node(part)
+        made.remove(part)
+    return made
+
+
+def _several(graph: GraphModule, node: Node, sizes: list[int]) -> list[Node]:
+    """Linear layers that make ``sizes`` channels each of those that ``node`` makes."""
     import torch
 
-    cut = next(iter(node.users), None)
-    if placement.operator(node) != "linear" or cut is None or len(node.users) > 1 or not _cuts_last_axis(cut, node):
-        return [node]
-    pieces: list[Any] = list(cut.users)
-    if {node.name, cut.name, *(piece.name for piece in pieces)} & set(chosen):
-        return [node]
-    sizes = [int(one.shape[-1]) for one in cut.meta["val"]]
     weights, bias = torch.split(placement.weight_of(graph, node), sizes), _bias(graph, node)
     biases = torch.split(bias, sizes) if bias is not None else None
     made = []
-    for piece in pieces:
-        index = int(piece.args[1])
+    for index in range(len(sizes)):
         arguments = [node.args[0]]
         with graph.graph.inserting_before(node):
             for kind, values in (("weight", weights), ("bias", biases)):
@@ -49,12 +71,46 @@ def parts(graph: GraphModule, node: Node, chosen: Mapping[str, str]) -> list[Nod
                     one = graph.graph.get_attr(name)
                     one.meta["val"] = values[index]
                     arguments.append(one)
-            part = graph.graph.call_function(torch.ops.aten.linear.default, tuple(arguments))
-        part.meta["val"] = piece.meta["val"]
-        piece.replace_all_uses_with(part)
-        made.append(part)
-    for gone in (*pieces, cut, node):
-        graph.graph.erase_node(gone)
+            made.append(graph.graph.call_function(torch.ops.aten.linear.default, tuple(arguments)))
+    return made
+
+
+def _attention(node: Node) -> list[Node]:
+    """What cuts a linear layer's ``[N, L, 3 * H * D]`` into three ``[N, H, L, D]``, readers first; else nothing."""
+    chain = [node]
+    for kind in ("view", "permute", "unbind"):
+        reader = next(iter(chain[-1].users), None)
+        if (
+            reader is None
+            or len(chain[-1].users) != 1
+            or placement.operator(reader).replace("reshape", "view") != kind
+        ):
+            return []
+        chain.append(reader)
+    _, view, permute, unbind = chain
+    axes = list(permute.args[1])  # type: ignore[arg-type]
+    if view.meta["val"].dim() != 5 or axes != [2, 0, 3, 1, 4] or (len(unbind.args) > 1 and unbind.args[1] != 0):
+        return []
+    pieces = list(unbind.users)
+    return [*pieces, unbind, permute, view] if all("getitem" in str(one.target) for one in pieces) else []
+
+
+def _heads(graph: GraphModule, node: Node, gone: list[Node]) -> list[Node]:
+    import torch
+
+    *pieces, _, _, view = gone
+    whole = view.meta["val"]
+    count, heads, size = (int(one) for one in whole.shape[2:])
+    made = _several(graph, node, [heads * size] * count)
+    for part in made:
+        part.meta["val"] = whole[:, :, 0].flatten(2)
+    for piece in pieces:
+        part = made[int(piece.args[1])]  # type: ignore[arg-type]
+        with graph.graph.inserting_before(piece):
+            cut = graph.graph.call_function(torch.ops.aten.unflatten.int, (part, 2, [heads, size]))
+            moved = graph.graph.call_function(torch.ops.aten.permute.default, (cut, [0, 2, 1, 3]))
+        cut.meta["val"], moved.meta["val"] = whole[:, :, 0], piece.meta["val"]
+        piece.replace_all_uses_with(moved)
     return made
 
 
@@ -78,6 +134,7 @@ def _insert_behind(graph: GraphModule, node: Node, function: Any, name: str, val
         kept = graph.graph.get_attr(name)
     with graph.graph.inserting_after(kept):
         made = graph.graph.call_function(function, (node, kept))
+    kept.meta["val"], made.meta["val"] = value, node.meta["val"]
     for reader in readers:
         reader.replace_input_with(node, made)
     return made

@@ -24,18 +24,23 @@ if TYPE_CHECKING:
     from edgekit.target import Axis, Precision, Target
 
 OPSET = 20  # the first that has GELU as one operator, which is a third of the time of some networks
-#: ONNX Runtime fuses Q/DQ around single operators into QLinear kernels, which take and give 8 bits; its x86
-#: kernels want unsigned activations. Of grouped convolutions only the depthwise ones have an INT8 kernel; others
-#: take ten times as long as in float. A depthwise convolution takes two to three times as long as in float, which
-#: pays only where its input would have to be dequantized for it, and the first convolution of an image three times.
+#: ONNX Runtime fuses Q/DQ around single operators into QLinear kernels, which take and give 8 bits; its x86 kernels
+#: want unsigned activations. Of grouped convolutions only the depthwise ones have an INT8 kernel; others take ten
+#: times as long as in float. A depthwise convolution takes two to three times as long as in float, which pays only
+#: where its input would have to be dequantized for it, and the first convolution of an image three times.
+#: Convolutions with several kernels a channel and permutations one after another have forms that it computes
+#: faster.
 STYLE = Style(
     "onnxruntime",
     unsigned=True,
     linear_output=False,
+    bias_apart=True,
     fences=True,
     grouped=False,
     lone_depthwise=False,
     least_products=256,
+    plain_depthwise=True,
+    short_moves=True,
     scan="correct",
 )
 #: Nodes of a program up to which the exporter rewrites patterns. It looks for each in the whole graph, which takes

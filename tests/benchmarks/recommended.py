@@ -2,10 +2,11 @@
 
     python tests/benchmarks/recommended.py [--out DIR] [NETWORK ...]
 
-Each is compressed with everything that its targets allow. Printed is p50 in ms: of the runtime in float, as it runs
-when nothing is said, of INT8 by its own tool, and of what edgekit recommends, with the ratio of the fastest of the
-former three to it and the interval of that ratio. All artifacts of a network are measured in one run, in turn, in
-fresh processes.
+Each is compressed with everything that its targets allow. Then what edgekit recommends is measured beside what the
+runtime's users have without edgekit: their network, its branches merged and its normalization folded, by the
+runtime's own converter, in float, as it runs when nothing is said, and in INT8 by the runtime's own tool. Printed
+is p50 in ms, with the ratio of the fastest of these three to edgekit's and the interval of that ratio. The four are
+measured in one run, in turn, in fresh processes.
 """
 
 from __future__ import annotations
@@ -21,10 +22,19 @@ from pathlib import Path
 import yaml
 
 from edgekit import record as records
-from edgekit.choose import latencies
+from edgekit import target as targets
 from edgekit.data.phantom_scene import CLASSES
+from edgekit.data.prepared import Prepared
+from edgekit.environment import no_telemetry
 from edgekit.errors import GateError
 from edgekit.evaluate.statistics import speedup
+from edgekit.measure.latency import Job, run_once
+from edgekit.model import Model
+from edgekit.quantization import program
+from edgekit.record import Artifact
+from edgekit.runtimes import own_int8, support
+from edgekit.runtimes.base import Exported
+from edgekit.target import Precision, Target
 
 #: The networks of the comparison, and the side of the image that each was made for.
 NETWORKS = {
@@ -38,13 +48,14 @@ NETWORKS = {
     "fastvit_s12": 256,
     "vit_tiny_patch16_224": 224,
 }
-#: What users of each target have without edgekit: float, what runs when nothing is said, INT8 by its own tool.
-WITHOUT = {
-    "cpu": ("cpu-fp32", "cpu-fp32", "cpu-int8-static"),
-    "intel-cpu": ("intel-cpu-fp32", "intel-cpu-bf16", "intel-cpu-int8-nncf"),
-}
+TARGETS = ("cpu", "intel-cpu")
+#: What users of a runtime have without edgekit, with the precision that runs when nothing is said.
+WITHOUT = ("float", "default", "own INT8")
+DEFAULT: dict[str, Precision] = {"cpu": "fp32", "intel-cpu": "bf16"}
 #: Networks whose branches are merged, for every column alike.
 MERGED = ("mobileone_s0", "fastvit_s12")
+IMAGES = 16
+ROUNDS, WARMUP, RUNS = 5, 50, 200
 
 
 def recipe(name: str, side: int) -> dict[str, object]:
@@ -63,8 +74,8 @@ def recipe(name: str, side: int) -> dict[str, object]:
         "data": {"kind": "phantom", "size": 64, "count": {"train": 40, "val": 40, "test": 40}},
         "input": {"size": [side, side]},
         "model": {"architecture": name, "untrained": True},
-        "passes": [*merging, *folding, {"kind": "quantize", "images": 16}],
-        "targets": list(WITHOUT),
+        "passes": [*merging, *folding, {"kind": "quantize", "images": IMAGES}],
+        "targets": list(TARGETS),
         "evaluation": {"parity_images": 8},
         "benchmark": {"source": False},
     }
@@ -78,7 +89,7 @@ def main(arguments: list[str]) -> int:
     asked = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as scratch:
         home = asked.out or Path(scratch)
-        rows: dict[str, list[tuple[str, dict[str, list[list[float]]], str]]] = {name: [] for name in WITHOUT}
+        rows: dict[str, list[tuple[str, dict[str, list[list[float]]], str]]] = {name: [] for name in TARGETS}
         for name in asked.networks:
             file = home / f"{name}.yaml"
             file.parent.mkdir(parents=True, exist_ok=True)
@@ -88,14 +99,79 @@ def main(arguments: list[str]) -> int:
             if done.returncode not in (0, GateError.exit_code):
                 return done.returncode
             made = records.read(home / name)
-            times = latencies(made.artifacts, made.measurements)
-            for target in WITHOUT:
-                best = next(one.name for one in made.artifacts if one.target == target and one.recommended)
-                rows[target].append((name, times, best))
+            for target in TARGETS:
+                best = next(one for one in made.artifacts if one.target == target and one.recommended)
+                times = measure(home / name, best, targets.load(target))
+                rows[target].append((name, times, best.name.removeprefix(f"{target}-")))
             print(f"{name} done", file=sys.stderr, flush=True)
         for target, found in rows.items():
             show(target, found)
     return 0
+
+
+def measure(run: Path, best: Artifact, target: Target) -> dict[str, list[list[float]]]:
+    """Seconds by column and process: of ``WITHOUT`` and of ``best``."""
+    stages = run / "stages"
+    data = Prepared.open(next(stages.glob("data-*")))
+    with tempfile.TemporaryDirectory() as scratch:
+        inputs = next(stages.glob("inputs-*")) / "inputs.npy"
+        # The last float model; where nothing was folded, the source itself.
+        folders = [run / "artifacts" / name / "model" for name in ("source-fused", "source")]
+        model = Model.load(next(one for one in folders if one.exists()))
+        made = plain(model, target, Path(scratch))
+        tool = own_int8.get(target.runtime)
+        assert tool is not None
+        (Path(scratch) / "int8").mkdir()
+        images = data.inputs("train", data.drawn("train", IMAGES, 0))
+        own = tool.quantize(made, images, target, Path(scratch) / "int8")
+        usual = "bf16" if DEFAULT[target.name] == "bf16" else None
+        hint = {"INFERENCE_PRECISION_HINT": usual} if usual else {}
+        chosen = run / best.path
+        jobs = {
+            "float": _job("float", made.path, target, "fp32", {}, inputs),
+            "default": _job("default", made.path, target, DEFAULT[target.name], {}, inputs),
+            "own INT8": _job("own INT8", own.path, target, "int8", hint, inputs),
+            "edgekit": _job("edgekit", chosen, target, best.precision_requested, best.options, inputs),
+        }
+        times: dict[str, list[list[float]]] = {name: [] for name in jobs}
+        for _ in range(ROUNDS):
+            for name, job in jobs.items():
+                times[name].append(list(run_once(job, WARMUP, RUNS, 900).samples_s))
+    return times
+
+
+def _job(name: str, path: Path, target: Target, precision: str, options: dict[str, str], inputs: Path) -> Job:
+    run_on = target.model_copy(update={"options": {**target.options, **options}})
+    return Job(name, target.runtime, path, run_on, precision, inputs)  # type: ignore[arg-type]
+
+
+def plain(model: Model, target: Target, folder: Path) -> Exported:
+    """The network by the runtime's own converter, with its defaults."""
+    import torch
+
+    inputs, outputs = support.specs(model)
+    example = (program.example(model),)
+    with support.quiet(), torch.no_grad():
+        if target.runtime == "onnxruntime":
+            path = folder / "model.onnx"
+            torch.onnx.export(
+                model.network,
+                example,
+                str(path),
+                dynamo=True,
+                external_data=False,
+                input_names=[support.INPUT],
+                output_names=[support.OUTPUT],
+            )
+        else:
+            no_telemetry()
+            import openvino
+
+            path = folder / "model.xml"
+            converted = openvino.convert_model(torch.export.export(model.network, example))
+            converted.reshape({0: [1, *model.input_size]})
+            openvino.save_model(converted, path, compress_to_fp16=False)
+    return Exported(path, inputs, outputs, {})
 
 
 def show(target: str, rows: list[tuple[str, dict[str, list[list[float]]], str]]) -> None:
@@ -104,14 +180,13 @@ def show(target: str, rows: list[tuple[str, dict[str, list[list[float]]], str]])
         f"\n{target}: p50 in ms\n{'network':22s}{'float':>9s}{'default':>9s}{'own INT8':>9s}{'edgekit':>9s}  faster"
     )
     ratios = []
-    for name, times, best in rows:
-        p50 = {one: statistics.median(itertools.chain(*samples)) * 1e3 for one, samples in times.items() if samples}
-        columns = [f"{p50[one]:9.2f}" if one in p50 else f"{'-':>9s}" for one in WITHOUT[target]]
-        fastest = min((one for one in WITHOUT[target] if one in p50), key=lambda one: p50[one])
-        ratio, low, high = speedup(times[fastest], times[best]) if fastest != best else (1.0, 1.0, 1.0)
+    for name, times, chosen in rows:
+        p50 = {one: statistics.median(itertools.chain(*samples)) * 1e3 for one, samples in times.items()}
+        columns = "".join(f"{p50[one]:9.2f}" for one in (*WITHOUT, "edgekit"))
+        fastest = min(WITHOUT, key=lambda one: p50[one])
+        ratio, low, high = speedup(times[fastest], times["edgekit"])
         ratios.append(ratio)
-        chosen = best.removeprefix(f"{target}-")
-        print(f"{name:22s}{''.join(columns)}{p50[best]:9.2f}  {ratio:.2f} ({low:.2f} to {high:.2f}), {chosen}")
+        print(f"{name:22s}{columns}  {ratio:.2f} ({low:.2f} to {high:.2f}), {chosen}")
     print(f"geometric mean: {statistics.geometric_mean(ratios):.2f}")
 
 

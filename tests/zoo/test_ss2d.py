@@ -166,8 +166,10 @@ def test_runtimes_agree(
         assert session.executed().precision == "int8"
         layers = session.executed().layers
         assert layers["int8"] >= 2 * 3
-        # The head, whose result is float; in ONNX Runtime the image's convolution and each block's depthwise one.
-        assert layers.get("fp32", 0) <= (1 + 1 + 2 if name == "onnxruntime" else 1)
+        # The head, whose result is float; each block's depthwise convolution, which a linear layer in float feeds,
+        # and in ONNX Runtime the image's.
+        allowed = {"onnxruntime": 1 + 2 + 1, "openvino": 1 + 2}
+        assert layers.get("fp32", 0) <= allowed.get(name, 1)
         convolutions = [one for one in session.executed().fallbacks if "conv" in one]
         assert len(convolutions) == (3 if name == "onnxruntime" else 0)
         assert 0 < np.abs(given - exact).max() < 0.15 * scale

@@ -1,0 +1,174 @@
+"""Permutations of axes that follow one another, as one.
+
+Networks that cut an image into patches reshape and permute it several times, each time moving every value in
+memory. All of it is one permutation of the factors of the axes. Where channels come to stand last, or come from
+there, it is written with the image's channels last, as most runtimes keep them anyway: whole rows of channels move.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from edgekit.quantization.placement import operator
+
+if TYPE_CHECKING:
+    from torch.fx import GraphModule, Node
+
+_SHAPES = ("view", "reshape", "flatten", "unflatten", "contiguous", "clone")
+_PERMUTES = ("permute", "transpose")
+
+
+class _UnevenError(Exception):
+    """A reshape that cuts across an axis: no factors of axes stand for it."""
+
+
+class _Factors:
+    """A tensor's axes as products of the factors of the first tensor's axes.
+
+    Attributes:
+        sizes: of each factor.
+        source: the factors of each axis of the first tensor.
+        axes: those of each axis of the tensor now.
+    """
+
+    def __init__(self, shape: Sequence[int]) -> None:
+        self.sizes = dict(enumerate(shape))
+        self.source = [[axis] for axis in self.sizes]
+        self.axes = [[axis] for axis in self.sizes]
+
+    def permute(self, order: Sequence[int]) -> None:
+        self.axes = [self.axes[axis] for axis in order]
+
+    def reshape(self, shape: Sequence[int]) -> None:
+        left = [one for axis in self.axes for one in axis if self.sizes[one] > 1]
+        axes: list[list[int]] = []
+        for size in shape:
+            axes.append([])
+            missing = size
+            while missing > 1:
+                one = left.pop(0)
+                if self.sizes[one] > missing:
+                    first, second = self._split(one, missing)
+                    left.insert(0, second)
+                    # The axes that were made already hold no part of it.
+                    one = first
+                if missing % self.sizes[one]:
+                    raise _UnevenError
+                axes[-1].append(one)
+                missing //= self.sizes[one]
+        self.axes = axes
+
+    def _split(self, one: int, size: int) -> tuple[int, int]:
+        """Cut a factor in two, the first of them of ``size``."""
+        if self.sizes[one] % size:
+            raise _UnevenError
+        first, second = (len(self.sizes) + more for more in range(2))
+        self.sizes |= {first: size, second: self.sizes[one] // size}
+        for axis in self.source:
+            if one in axis:
+                axis[axis.index(one) : axis.index(one) + 1] = [first, second]
+        return first, second
+
+    def shape(self, factors: Sequence[int]) -> int:
+        return math.prod(self.sizes[one] for one in factors)
+
+
+def shorten(graph: GraphModule) -> int:
+    """Replace each run of permutations and reshapes that moves values twice or more, in place.
+
+    Returns:
+        How many there were.
+    """
+    runs = [_run(node) for node in graph.graph.nodes]
+    long = [run for run in runs if sum(operator(one) in _PERMUTES for one in run) > 1]
+    count = sum(_replace(graph, run) for run in long)
+    graph.graph.lint()
+    graph.recompile()
+    return count
+
+
+def _run(node: Node) -> list[Node]:
+    """The nodes from ``node`` on that only move values, each the only reader of the one before."""
+    if not _moves(node) or (_moves(node.args[0]) and len(node.args[0].users) == 1):  # type: ignore[union-attr]
+        return []
+    run = [node]
+    while len(run[-1].users) == 1 and _moves(next(iter(run[-1].users))):
+        run.append(next(iter(run[-1].users)))
+    return run
+
+
+def _moves(node: Any) -> bool:
+    return operator(node) in (*_SHAPES, *_PERMUTES) and all(
+        isinstance(size, int) for size in node.meta["val"].shape
+    )
+
+
+def _replace(graph: GraphModule, run: list[Node]) -> bool:
+    source: Any = run[0].args[0]
+    first, last = list(source.meta["val"].shape), list(run[-1].meta["val"].shape)
+    if not all(isinstance(size, int) for size in first):
+        return False
+    factors = _Factors(first)
+    try:
+        for node in run:
+            if operator(node) in _PERMUTES:
+                factors.permute(_order(node))
+            else:
+                factors.reshape(list(node.meta["val"].shape))
+    except _UnevenError:
+        return False
+    result = list(itertools.chain(*factors.axes))
+    channels = [one for one in factors.source[1] if factors.sizes[one] > 1] if len(first) > 3 else []
+    steps: list[tuple[str, list[int]]] = []
+    origin = factors.source
+    if channels and result[-len(channels) :] == channels:
+        steps.append(("permute", _last(len(first))))
+        origin = [factors.source[axis] for axis in _last(len(first))]
+    aim = factors.axes
+    back = len(last) > 3 and len(aim[1]) > 0 and aim[1] == [one for one in origin[-1] if factors.sizes[one] > 1]
+    if back:
+        aim = [aim[axis] for axis in _last(len(last))]
+        result = list(itertools.chain(*aim))
+    before = [one for axis in origin for one in axis if factors.sizes[one] > 1]
+    steps += [
+        ("reshape", [factors.sizes[one] for one in before]),
+        ("permute", [before.index(one) for one in result]),
+        ("reshape", [factors.shape(axis) for axis in aim]),
+    ]
+    if back:
+        steps.append(("permute", [0, len(last) - 1, *range(1, len(last) - 1)]))
+    _write(graph, run, steps)
+    return True
+
+
+def _last(axes: int) -> list[int]:
+    """The order that puts the channels of an image last."""
+    return [0, *range(2, axes), 1]
+
+
+def _order(node: Node) -> list[int]:
+    axes = node.meta["val"].dim()
+    if operator(node) == "permute":
+        return [int(axis) % axes for axis in node.args[1]]  # type: ignore[union-attr, arg-type]
+    order = list(range(axes))
+    one, other = (int(axis) % axes for axis in node.args[1:3])  # type: ignore[arg-type]
+    order[one], order[other] = other, one
+    return order
+
+
+def _write(graph: GraphModule, run: list[Node], steps: list[tuple[str, list[int]]]) -> None:
+    import torch
+
+    functions = {"permute": torch.ops.aten.permute.default, "reshape": torch.ops.aten.reshape.default}
+    made: Any = run[0].args[0]
+    for kind, values in steps:
+        with graph.graph.inserting_before(run[0]):
+            step = graph.graph.call_function(functions[kind], (made, values))
+        step.meta["val"] = functions[kind](made.meta["val"], values)
+        made = step
+    run[-1].replace_all_uses_with(made)
+    for node in reversed(run):
+        graph.graph.erase_node(node)
