@@ -56,9 +56,10 @@ class Style:
         most_taps: quantize depthwise convolutions whose kernel has no more values; none: whatever its size.
         lone_depthwise: quantize depthwise convolutions whose input no other INT8 layer makes.
         least_products: quantize convolutions of few channels, such as an image's, that add up as many products.
-        plain_depthwise: depthwise convolutions with several kernels a channel become plain ones (``depthwise``).
-        rows: tokens of images in one row (``tokens``).
-        short_moves: several permutations with nothing between them become one (``moves``).
+        plain_depthwise: depthwise convolutions with several kernels a channel become plain ones; this and the next
+            two are in ``runtimes.forms``.
+        rows: tokens of images in one row.
+        short_moves: several permutations with nothing between them become one.
         scan: how a selective scan is written in standard operators. It is one node while tensors are chosen, so it
             stays in float whole.
     """
@@ -83,6 +84,11 @@ class Style:
     rows: bool = False
     short_moves: bool = False
     scan: Form = "recompute"
+
+    @property
+    def rewrites(self) -> bool:
+        """Whether anything of a float network is written in another form."""
+        return self.plain_depthwise or self.short_moves or self.rows
 
     def as_trained(self) -> Style:
         """Without what is left in float for speed alone: a trained network has learned with its rounding."""

@@ -7,9 +7,10 @@ import warnings
 from typing import TYPE_CHECKING, Any
 
 from edgekit.errors import InputError, UnsupportedError
-from edgekit.quantization import depthwise, kernels, moves, placement, rewrites, tokens
+from edgekit.quantization import kernels, placement, rewrites
 from edgekit.quantization.placement import PORTABLE, Style
 from edgekit.quantization.scheme import DEFAULT, Scheme, Weights
+from edgekit.runtimes.forms import depthwise, moves, tokens
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -101,13 +102,12 @@ def float_program(model: Model, style: Style = PORTABLE) -> ExportedProgram:
     from edgekit.zoo import state_space
 
     with state_space.kept_whole():
-        program = export(model.network, example(model), model.dynamic)
-    if style.plain_depthwise or style.rows or style.short_moves:
-        graph = float_graph(model)
-        changed = _rewrite(graph, style)
-        changed += tokens.in_rows(graph) if style.rows else 0
-        if changed:
-            program = export(graph, example(model), model.dynamic)
+        program = None
+        if style.rewrites:
+            graph = float_graph(model)
+            if _rewrite(graph, style) + (tokens.in_rows(graph) if style.rows else 0):
+                program = export(graph, example(model), model.dynamic)
+        program = program or export(model.network, example(model), model.dynamic)
     return state_space.write_out(program, style.scan)
 
 

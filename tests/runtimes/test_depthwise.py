@@ -13,8 +13,9 @@ from torch import nn
 from edgekit import runtimes
 from edgekit import target as targets
 from edgekit.model import Model
-from edgekit.quantization import calibration, depthwise, placement, program
+from edgekit.quantization import calibration, placement, program
 from edgekit.quantization.placement import PORTABLE, Style
+from edgekit.runtimes.forms import depthwise
 from edgekit.target import Precision
 
 PLAIN = Style("test", plain_depthwise=True)

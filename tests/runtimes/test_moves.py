@@ -12,8 +12,9 @@ import torch
 from torch import nn
 
 from edgekit.model import Model
-from edgekit.quantization import moves, program
+from edgekit.quantization import program
 from edgekit.quantization.placement import Style, operator
+from edgekit.runtimes.forms import moves
 
 SHORT = Style("test", short_moves=True)
 

@@ -1,0 +1,8 @@
+"""Other forms of what a network computes, with the same result, that some runtimes compute faster.
+
+One file each; ``Style`` says which of them a runtime wants, and ``quantization.program`` writes them.
+"""
+
+from edgekit.runtimes.forms import depthwise, moves, tokens
+
+__all__ = ["depthwise", "moves", "tokens"]
