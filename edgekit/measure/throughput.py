@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import itertools
 import threading
@@ -45,8 +46,13 @@ def measured(request: Request, runtime: Runtime, batches: Sequence[NDArray[np.fl
 
 def _rate(sessions: Sequence[Session], batches: Sequence[NDArray[np.float32]], window_s: float) -> float:
     """Inferences that all sessions together finish in a window, over the time until the last one has."""
-    counts, errors = [0] * len(sessions), []
-    ready = threading.Barrier(len(sessions) + 1)
+    counts, errors, started = [0] * len(sessions), [], [time.perf_counter()]
+
+    def begin() -> None:
+        # Before any stream is let go: this thread may get a core again long after they began.
+        started[0] = time.perf_counter()
+
+    ready = threading.Barrier(len(sessions) + 1, action=begin)
     over = threading.Event()
 
     def stream(index: int, session: Session) -> None:
@@ -65,16 +71,13 @@ def _rate(sessions: Sequence[Session], batches: Sequence[NDArray[np.float32]], w
     threads = [threading.Thread(target=stream, args=one, daemon=True) for one in enumerate(sessions)]
     for thread in threads:
         thread.start()
-    try:
+    with contextlib.suppress(threading.BrokenBarrierError):
         ready.wait()
-        started = time.perf_counter()
         over.wait(window_s)
-    except threading.BrokenBarrierError:
-        started = time.perf_counter()
     over.set()
     for thread in threads:
         thread.join()
     if errors:
         # The first one; where a stream failed, the others only say that they waited for it in vain.
         raise errors[0]
-    return sum(counts) / (time.perf_counter() - started)
+    return sum(counts) / (time.perf_counter() - started[0])

@@ -109,7 +109,11 @@ def test_same_seed_gives_the_same_intervals_whatever_the_block_size(monkeypatch:
     names = ["a", "b", "c"]
     whole = classification.evaluate("a", logits, labels, names, 200, seed=1)
     monkeypatch.setattr(boot, "_BLOCK", 50 * 7)
-    assert classification.evaluate("a", logits, labels, names, 200, seed=1) == whole
+    again = classification.evaluate("a", logits, labels, names, 200, seed=1)
+    # A matrix product adds up in an order that depends on its size and the processor.
+    for one, first in zip(again, whole, strict=True):
+        assert one.model_copy(update={"interval": None}) == first.model_copy(update={"interval": None})
+        assert one.interval == (first.interval and pytest.approx(first.interval, rel=1e-12, abs=1e-15))
     other = classification.evaluate("a", logits, labels, names, 200, seed=2)
     assert by_name(other)["nll"].interval != by_name(whole)["nll"].interval
 

@@ -71,6 +71,18 @@ def test_streams_run_beside_one_another_and_share_the_cores(job: Job) -> None:
     assert runtime.asked[-1] == (4, 1)
 
 
+def test_a_late_clock_takes_no_time_off_the_streams(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Late(threading.Barrier):
+        def wait(self, timeout: float | None = None) -> int:
+            place = super().wait(timeout)
+            if threading.current_thread() is threading.main_thread():
+                threading.Event().wait(0.1)
+            return place
+
+    monkeypatch.setattr(threading, "Barrier", Late)
+    assert 0 < max(measured(job, 2, Sleeper()).per_s) <= 2 / 0.005
+
+
 def test_a_stream_that_fails_costs_no_other_figure(job: Job) -> None:
     found = measured(job, 3, Sleeper(broken=True))
     assert found.per_s == ()
