@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from edgekit.model import Model
+from edgekit.target import Precision, RuntimeName, Target
 
 SIZE = (3, 32, 32)
 #: One input of ``unet_model``: images, or volumes.
@@ -35,6 +36,19 @@ def build(num_classes: int, in_channels: int) -> nn.Module:
     """What ``--module`` names."""
     assert (num_classes, in_channels) == (5, 3)
     return Small()
+
+
+def cpu_target(runtime: RuntimeName, *precisions: Precision) -> Target:
+    """This machine through one runtime, on one thread."""
+    return Target(
+        schema_version=1,
+        name="test",
+        description="test",
+        runtime=runtime,
+        device="CPU",
+        precisions=precisions,
+        threads=1,
+    )
 
 
 def small_model() -> Model:

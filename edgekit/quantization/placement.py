@@ -29,6 +29,7 @@ MOVES = (
 _SHAPES = ("flatten", "reshape", "view", "squeeze", "unsqueeze", "select")
 ADDS = ("add", "add_")
 JOINS = ("cat", "concat", "concatenate", "stack")
+SPLITS = ("split", "split_with_sizes", "chunk")
 POOLS = ("adaptive_avg_pool2d", "avg_pool2d", "mean")
 
 

@@ -13,7 +13,6 @@ if TYPE_CHECKING:
 
 #: Far below the least step of any range (2^-24), and no denormal number.
 _NEXT_TO_NOTHING = 1e-30
-_SPLITS = ("split", "split_with_sizes", "chunk")
 
 
 def parts(graph: GraphModule, node: Node, chosen: Mapping[str, str]) -> list[Node]:
@@ -115,7 +114,7 @@ def _heads(graph: GraphModule, node: Node, gone: list[Node]) -> list[Node]:
 
 
 def _cuts_last_axis(cut: Node, node: Node) -> bool:
-    if placement.operator(cut) not in _SPLITS:
+    if placement.operator(cut) not in placement.SPLITS:
         return False
     axis = int(cut.args[2]) if len(cut.args) > 2 else int(cut.kwargs.get("dim", 0))  # type: ignore[arg-type]
     return axis in (-1, node.meta["val"].dim() - 1) and all("getitem" in str(one.target) for one in cut.users)

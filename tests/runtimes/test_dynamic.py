@@ -15,11 +15,11 @@ from edgekit import runtimes, zoo
 from edgekit.errors import UnsupportedError
 from edgekit.model import Model
 from edgekit.quantization import calibration, program
-from edgekit.target import Precision, RuntimeName, Target
+from edgekit.target import Precision, RuntimeName
 from edgekit.zoo.ss2d import SS2D
 from tests import command_line
 from tests.command_line import read_record
-from tests.networks import images, small_model
+from tests.networks import cpu_target, images, small_model
 
 RECIPE = """
 schema_version: 1
@@ -45,18 +45,6 @@ gates: {max_accuracy_drop: 0.9, int8_min_agreement: 0.1}
 """
 
 
-def _target(runtime: RuntimeName, precision: Precision) -> Target:
-    return Target(
-        schema_version=1,
-        name="test",
-        description="test",
-        runtime=runtime,
-        device="CPU",
-        precisions=(precision,),
-        threads=1,
-    )
-
-
 def _ranges(model: Model, inputs: torch.Tensor) -> Model:
     spans = calibration.ranges(program.float_graph(model), [one[None] for one in inputs], lambda *_: None)
     return replace(model, quantization={"ranges": {k: list(v) for k, v in spans.items()}, "keep_float": []})
@@ -68,7 +56,7 @@ def test_several_at_once_are_answered_as_one_by_one(
     name: RuntimeName, precision: Precision, tmp_path: Path
 ) -> None:
     static = _ranges(small_model(), images())
-    runtime, target, inputs = runtimes.get(name), _target(name, precision), images(7).numpy()
+    runtime, target, inputs = runtimes.get(name), cpu_target(name, precision), images(7).numpy()
     exported = runtime.export(replace(static, dynamic=("batch",)), target, precision, tmp_path)
     assert exported.inputs[0].shape == (-1, 3, 32, 32)
     assert exported.outputs[0].shape == (-1, 5)
@@ -118,7 +106,7 @@ def test_networks_that_cut_and_join_their_axes(
 ) -> None:
     torch.manual_seed(0)
     model = Model("module", {}, 5, (3, side, side), "tests:x", (), build().eval(), dynamic=("batch",))
-    runtime, target = runtimes.get(name), _target(name, "fp32")
+    runtime, target = runtimes.get(name), cpu_target(name, "fp32")
     session = runtime.load(runtime.export(model, target, "fp32", tmp_path).path, target, "fp32")
     inputs = torch.randn(4, 3, side, side, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
@@ -137,7 +125,7 @@ class Threes(nn.Module):
 def test_a_network_that_fixes_its_batch_is_refused(name: RuntimeName, tmp_path: Path) -> None:
     model = Model("module", {}, 3, (3, 32, 32), "tests:threes", (), Threes().eval(), dynamic=("batch",))
     with pytest.raises(UnsupportedError, match="fixes how many images it takes at once") as caught:
-        runtimes.get(name).export(model, _target(name, "fp32"), "fp32", tmp_path)
+        runtimes.get(name).export(model, cpu_target(name, "fp32"), "fp32", tmp_path)
     assert "leave 'dynamic' out" in str(caught.value)
 
 

@@ -14,8 +14,8 @@ import torch
 from edgekit import counts, runtimes
 from edgekit.errors import DeviceError, MissingError, UnsupportedError
 from edgekit.quantization import calibration, program
-from edgekit.target import Precision, RuntimeName, Target
-from tests.networks import images, small_model
+from edgekit.target import Precision, RuntimeName
+from tests.networks import cpu_target, images, small_model
 
 MODULES: dict[RuntimeName, str] = {
     "onnxruntime": "onnxruntime",
@@ -25,18 +25,6 @@ MODULES: dict[RuntimeName, str] = {
     "coreml": "coremltools",
     "tensorrt": "onnx",
 }
-
-
-def _target(runtime: RuntimeName, *precisions: Precision) -> Target:
-    return Target(
-        schema_version=1,
-        name="test",
-        description="test",
-        runtime=runtime,
-        device="CPU",
-        precisions=precisions,
-        threads=1,
-    )
 
 
 def _need(runtime: RuntimeName) -> None:
@@ -56,7 +44,7 @@ def test_artifact_agrees_and_runs_in_its_precision(
     name: RuntimeName, precision: Precision, spans: dict[str, tuple[float, float]], tmp_path: Path
 ) -> None:
     _need(name)
-    runtime, target, model = runtimes.get(name), _target(name, precision), small_model()
+    runtime, target, model = runtimes.get(name), cpu_target(name, precision), small_model()
     if precision == "int8":
         model = replace(model, quantization={"ranges": {k: list(v) for k, v in spans.items()}, "keep_float": []})
     exported = runtime.export(model, target, precision, tmp_path)
@@ -92,14 +80,14 @@ def test_a_damaged_file_is_a_device_error(name: RuntimeName, tmp_path: Path) -> 
     path = tmp_path / {"onnxruntime": "model.onnx", "openvino": "model.xml"}.get(name, "model")
     path.write_bytes(b"no model at all")
     with pytest.raises(DeviceError, match="cannot load it"):
-        runtimes.get(name).load(path, _target(name, "fp32"), "fp32")
+        runtimes.get(name).load(path, cpu_target(name, "fp32"), "fp32")
 
 
 def test_coreml_is_written_and_says_why_it_is_not_run(
     spans: dict[str, tuple[float, float]], tmp_path: Path
 ) -> None:
     _need("coreml")
-    runtime, target = runtimes.get("coreml"), _target("coreml", "int8")
+    runtime, target = runtimes.get("coreml"), cpu_target("coreml", "int8")
     model = replace(
         small_model(), quantization={"ranges": {k: list(v) for k, v in spans.items()}, "keep_float": []}
     )
@@ -127,7 +115,7 @@ def test_an_operator_that_onnx_lacks_is_named(tmp_path: Path) -> None:
     _need("onnxruntime")
     model = replace(small_model(), network=Eigenvalues())
     with pytest.raises(UnsupportedError, match=r"exported to ONNX: there is no ONNX operator for aten\.linalg_eig"):
-        runtimes.get("onnxruntime").export(model, _target("onnxruntime", "fp32"), "fp32", tmp_path)
+        runtimes.get("onnxruntime").export(model, cpu_target("onnxruntime", "fp32"), "fp32", tmp_path)
 
 
 class Pools(torch.nn.Module):
@@ -142,7 +130,7 @@ def test_coreml_takes_poolings_without_a_stride(tmp_path: Path) -> None:
     _need("coreml")
     model = replace(small_model(), network=Pools())
     operators = (
-        runtimes.get("coreml").export(model, _target("coreml", "fp32"), "fp32", tmp_path).details["operators"]
+        runtimes.get("coreml").export(model, cpu_target("coreml", "fp32"), "fp32", tmp_path).details["operators"]
     )
     assert (operators["max_pool"], operators["avg_pool"]) == (1, 1)
 
@@ -172,9 +160,9 @@ def test_attention_of_as_many_tokens_as_heads(name: RuntimeName, heads: int, tmp
     torch.manual_seed(0)
     network = Attention(heads).eval()
     exported = runtimes.get(name).export(
-        replace(small_model(), network=network), _target(name, "fp32"), "fp32", tmp_path
+        replace(small_model(), network=network), cpu_target(name, "fp32"), "fp32", tmp_path
     )
-    given = runtimes.get(name).load(exported.path, _target(name, "fp32"), "fp32").run(images()[:1].numpy())
+    given = runtimes.get(name).load(exported.path, cpu_target(name, "fp32"), "fp32").run(images()[:1].numpy())
     with torch.no_grad():
         wanted = network(images()[:1]).numpy()
     assert np.abs(given - wanted).max() <= 1e-5 * np.abs(wanted).max()
@@ -227,8 +215,8 @@ def test_int8_tensors_between_layouts_and_in_one_tensor(
         program.float_graph(model), [one[None] for one in inputs], lambda fraction, text: None
     )
     model = replace(model, quantization={"ranges": {k: list(v) for k, v in found.items()}, "keep_float": []})
-    exported = runtimes.get(name).export(model, _target(name, "int8"), "int8", tmp_path)
-    session = runtimes.get(name).load(exported.path, _target(name, "int8"), "int8")
+    exported = runtimes.get(name).export(model, cpu_target(name, "int8"), "int8", tmp_path)
+    session = runtimes.get(name).load(exported.path, cpu_target(name, "int8"), "int8")
     given = np.concatenate([session.run(one[None]).copy() for one in inputs.numpy()])
     with torch.no_grad():
         wanted = model.network(inputs).numpy()
@@ -243,7 +231,7 @@ def test_tensorrt_gets_symmetric_quantization(spans: dict[str, tuple[float, floa
     model = replace(
         small_model(), quantization={"ranges": {k: list(v) for k, v in spans.items()}, "keep_float": []}
     )
-    exported = runtimes.get("tensorrt").export(model, _target("tensorrt", "int8"), "int8", tmp_path)
+    exported = runtimes.get("tensorrt").export(model, cpu_target("tensorrt", "int8"), "int8", tmp_path)
     graph = onnx.load(exported.path).graph
     constants = {one.name: numpy_helper.to_array(one) for one in graph.initializer}
     for node in graph.node:
@@ -258,7 +246,9 @@ def test_tensorrt_gets_symmetric_quantization(spans: dict[str, tuple[float, floa
 
 def test_onnx_holds_no_path_of_this_machine(tmp_path: Path) -> None:
     _need("onnxruntime")
-    exported = runtimes.get("onnxruntime").export(small_model(), _target("onnxruntime", "fp32"), "fp32", tmp_path)
+    exported = runtimes.get("onnxruntime").export(
+        small_model(), cpu_target("onnxruntime", "fp32"), "fp32", tmp_path
+    )
     content = exported.path.read_bytes()
     assert str(Path(__file__).parent).encode() not in content
     assert b"site-packages" not in content
@@ -281,7 +271,7 @@ def test_onnxruntime_on_a_gpu_says_what_is_missing(
 
     if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
         pytest.skip("this ONNX Runtime has the providers for GPUs")
-    target = _target("onnxruntime", *precisions).model_copy(update={"device": device})
+    target = cpu_target("onnxruntime", *precisions).model_copy(update={"device": device})
     reason = runtimes.get("onnxruntime").cannot_run(target)
     assert reason is not None
     assert re.search(said, reason)
@@ -290,8 +280,8 @@ def test_onnxruntime_on_a_gpu_says_what_is_missing(
 @pytest.mark.filterwarnings("ignore:Specified provider")
 def test_a_provider_that_cannot_be_started_is_no_reason_to_run_on_the_cpu(tmp_path: Path) -> None:
     _need("onnxruntime")
-    made = runtimes.get("onnxruntime").export(small_model(), _target("onnxruntime", "fp32"), "fp32", tmp_path)
-    target = _target("onnxruntime", "fp32").model_copy(update={"device": "CUDA"})
+    made = runtimes.get("onnxruntime").export(small_model(), cpu_target("onnxruntime", "fp32"), "fp32", tmp_path)
+    target = cpu_target("onnxruntime", "fp32").model_copy(update={"device": "CUDA"})
     if runtimes.get("onnxruntime").cannot_run(target) is None:
         pytest.skip("this machine has CUDA")
     with pytest.raises(DeviceError, match="could not start CUDAExecutionProvider"):

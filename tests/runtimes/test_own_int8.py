@@ -14,20 +14,8 @@ from edgekit.errors import UnsupportedError
 from edgekit.model import Model
 from edgekit.runtimes import own_int8, support
 from edgekit.runtimes.base import Exported
-from edgekit.target import RuntimeName, Target
-from tests.networks import SIZE, images, small_model
-
-
-def _target(runtime: RuntimeName) -> Target:
-    return Target(
-        schema_version=1,
-        name="test",
-        description="test",
-        runtime=runtime,
-        device="CPU",
-        precisions=("int8",),
-        threads=1,
-    )
+from edgekit.target import RuntimeName
+from tests.networks import SIZE, cpu_target, images, small_model
 
 
 def _wide_model() -> Model:
@@ -41,17 +29,17 @@ def _wide_model() -> Model:
 
 def _float_file(name: RuntimeName, model: Model, folder: Path) -> Exported:
     (folder / "float").mkdir()
-    return runtimes.get(name).export(model, _target(name), "fp32", folder / "float")
+    return runtimes.get(name).export(model, cpu_target(name, "int8"), "fp32", folder / "float")
 
 
 @pytest.mark.parametrize("name", ["onnxruntime", "openvino", "litert", "coreml"])
 def test_a_file_of_the_runtimes_own_tool(name: RuntimeName, tmp_path: Path) -> None:
     tool = own_int8.get(name)
     assert tool is not None
-    absent = support.missing(*tool.missing) or runtimes.get(name).cannot_export(_target(name))
+    absent = support.missing(*tool.missing) or runtimes.get(name).cannot_export(cpu_target(name, "int8"))
     if absent:
         pytest.skip(absent)
-    inputs, target = images().numpy(), _target(name)
+    inputs, target = images().numpy(), cpu_target(name, "int8")
     model = _wide_model()
     made = tool.quantize(_float_file(name, model, tmp_path), inputs, target, tmp_path)
     session = runtimes.get(name).check(made.path, target, "int8")
@@ -72,7 +60,7 @@ def test_what_a_tool_does_not_take_is_said_by_its_name(tmp_path: Path) -> None:
         pytest.skip("onnxruntime is not installed")
     made = _float_file("onnxruntime", small_model(), tmp_path)
     with pytest.raises(UnsupportedError, match="ONNX Runtime's quantizer cannot take the network"):
-        tool.quantize(made, images().numpy()[:, :, :16], _target("onnxruntime"), tmp_path)
+        tool.quantize(made, images().numpy()[:, :, :16], cpu_target("onnxruntime", "int8"), tmp_path)
 
 
 def test_nothing_quantized_is_no_int8_file(tmp_path: Path) -> None:
@@ -82,7 +70,7 @@ def test_nothing_quantized_is_no_int8_file(tmp_path: Path) -> None:
         pytest.skip("coremltools is not installed")
     made = _float_file("coreml", small_model(), tmp_path)
     with pytest.raises(UnsupportedError, match="left every weight in float"):
-        tool.quantize(made, images().numpy(), _target("coreml"), tmp_path)
+        tool.quantize(made, images().numpy(), cpu_target("coreml", "int8"), tmp_path)
 
 
 def test_pytorch_brings_none() -> None:

@@ -12,8 +12,9 @@ from torch import Tensor, nn
 from edgekit import runtimes
 from edgekit.model import Model
 from edgekit.quantization import calibration, placement, program
-from edgekit.target import Precision, RuntimeName, Target
+from edgekit.target import Precision, RuntimeName
 from edgekit.zoo.ss2d import SS2D
+from tests.networks import cpu_target
 from tests.zoo import golden
 
 MODULES: dict[RuntimeName, str] = {
@@ -153,7 +154,7 @@ def test_runtimes_agree(
 ) -> None:
     if importlib.util.find_spec(MODULES[name]) is None:
         pytest.skip(f"{MODULES[name]} is not installed")
-    target = _target(name, precision)
+    target = cpu_target(name, precision)
     exported = runtimes.get(name).export(quantized, target, precision, tmp_path)
     session = runtimes.get(name).load(exported.path, target, precision)
     given = np.concatenate([session.run(one[None]).copy() for one in images])
@@ -178,19 +179,7 @@ def test_runtimes_agree(
 def test_core_ml_takes_it(quantized: Model, tmp_path: Path) -> None:
     if importlib.util.find_spec(MODULES["coreml"]) is None:
         pytest.skip(f"{MODULES['coreml']} is not installed")
-    exported = runtimes.get("coreml").export(quantized, _target("coreml", "int8"), "int8", tmp_path)
+    exported = runtimes.get("coreml").export(quantized, cpu_target("coreml", "int8"), "int8", tmp_path)
     operators = exported.details["operators"]
     assert operators["exp"] > 2 * 2 * 8
     assert operators["quantize"] < operators["exp"]
-
-
-def _target(runtime: RuntimeName, precision: Precision) -> Target:
-    return Target(
-        schema_version=1,
-        name="test",
-        description="test",
-        runtime=runtime,
-        device="CPU",
-        precisions=(precision,),
-        threads=1,
-    )

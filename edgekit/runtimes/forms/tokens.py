@@ -9,14 +9,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from edgekit.quantization.placement import ADDS, JOINS, operator
+from edgekit.quantization.placement import ADDS, JOINS, SPLITS, operator
 
 if TYPE_CHECKING:
     from torch.fx import GraphModule, Node
 
 #: Axes of a batch of rows of tokens.
 _ROWS = 3
-_SPLITS = ("split", "split_with_sizes", "chunk")
 #: Operators that work on each value by itself.
 _ELEMENTWISE = (
     *ADDS, "sub", "mul", "div", "neg", "exp", "tanh", "sigmoid", "gelu", "silu", "silu_", "relu", "relu_",
@@ -43,7 +42,7 @@ def in_rows(graph: GraphModule) -> int:
                 row = graph.graph.call_function(torch.ops.aten.flatten.using_ints, (source, 1, _axes(source) - 2))
             node.replace_input_with(source, row)
         # Axes that were counted from the front.
-        if _kind(node) in _SPLITS:
+        if _kind(node) in SPLITS:
             node.args, node.kwargs = (*node.args[:2], -1), {}
         elif _kind(node) in JOINS:
             node.args, node.kwargs = (node.args[0], -1), {}
@@ -86,8 +85,8 @@ def _along_last(node: Node) -> bool:
     kind: str = _kind(node)
     source: Any = node.args[0] if node.args else None
     if "getitem" in kind:
-        return _kind(source) in _SPLITS and _along_last(source)
-    if kind in _SPLITS:
+        return _kind(source) in SPLITS and _along_last(source)
+    if kind in SPLITS:
         axes = _axes(source)
         return axes > _ROWS and _axis(node, 2) in (-1, axes - 1) and all("getitem" in _kind(u) for u in node.users)
     axes = _axes(node)
