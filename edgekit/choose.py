@@ -1,10 +1,14 @@
-"""Which artifact to use on each target: the fastest that passed its gates, by measurement."""
+"""Which artifact to use on each target: the fastest that passed its gates, by measurement.
+
+Two are compared within each round of the measurement, so that a machine that changes its speed between the rounds
+does not choose.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from edgekit.evaluate.statistics import speedup
+from edgekit.evaluate.statistics import speedup_in_turn
 from edgekit.record import Artifact, Measurement
 
 #: From the most precise; where the speeds cannot be told apart, the earlier is taken.
@@ -26,7 +30,7 @@ def recommend(artifacts: Sequence[Artifact], measurements: Sequence[Measurement]
 
 def _beats(one: Artifact, best: Artifact, times: dict[str, list[list[float]]]) -> bool:
     """Whether the interval of the ratio leaves 1 out; among equals in precision the lower p50 is enough."""
-    ratio, low, _ = speedup(times[best.name], times[one.name])
+    ratio, low, _ = speedup_in_turn(times[best.name], times[one.name])
     return low > 1 or (ratio > 1 and _precise_first(one) == _precise_first(best))
 
 
@@ -58,7 +62,7 @@ def _advise(one: Artifact, best: Artifact | None, times: dict[str, list[list[flo
         return one.model_copy(update={"advice": f"not recommended: {one.status}"})
     if not times[one.name]:
         return one.model_copy(update={"advice": "not recommended: not measured in the same session"})
-    ratio, low, high = speedup(times[best.name], times[one.name])
+    ratio, low, high = speedup_in_turn(times[best.name], times[one.name])
     if low <= 1 <= high:
         text = f"not recommended: as fast as {best.name} within the noise"
         if _precise_first(one) > _precise_first(best):

@@ -193,12 +193,8 @@ def speedup(
     Raises:
         InputError: no process, or one without samples, or a median of 0.
     """
-    sides = [[finite(one) for one in side] for side in (base, other)]
-    if not sides[0] or not sides[1]:
-        raise InputError("a speed-up needs samples of both sides")
+    sides = _sides(base, other)
     centre = [float(np.median(np.concatenate(side))) for side in sides]
-    if min(centre) <= 0.0:
-        raise InputError("a latency of 0 s has no ratio", remedy="the clock is too coarse for this artifact")
     rng = np.random.default_rng(seed)
     counts = [len(side) for side in sides]
     first = rng.integers(0, counts[0], (resamples, counts[0]))
@@ -210,6 +206,56 @@ def speedup(
             parts = [side[p][rng.integers(0, side[p].size, side[p].size)] for p in processes[row]]
             medians.append(np.median(np.concatenate(parts)))
         ratios[row] = medians[0] / medians[1]
+    return centre[0] / centre[1], *_interval(ratios)
+
+
+def speedup_in_turn(
+    base: Sequence[Sequence[float]], other: Sequence[Sequence[float]], resamples: int = 1000, seed: int = 0
+) -> tuple[float, float, float]:
+    """How many times faster ``other`` is than ``base`` where both ran in turn: the median of the rounds' ratios.
+
+    The ratio of two medians over all rounds (``speedup``) goes wrong where the machine changed its speed about
+    half way: the one may have its median in a slow round and the other in a fast one. Within a round both ran at
+    the same speed. Where the processes cannot be paired, as one has more than the other, it is ``speedup``.
+
+    Args:
+        base: samples (seconds) of each process, round by round.
+        other: the same for the one that is compared.
+        resamples: number of bootstrap resamples, of the rounds and of the samples within each.
+        seed: of their draw.
+
+    Returns:
+        ratio, low, high: the last two are the 95 % interval.
+
+    Raises:
+        InputError: no process, or one without samples, or a median of 0.
+    """
+    sides = _sides(base, other)
+    if len(sides[0]) != len(sides[1]):
+        return speedup(base, other, resamples, seed)
+    rng = np.random.default_rng(seed)
+    rounds = range(len(sides[0]))
+    # Row r: the ratio of round r in each resample of its samples.
+    medians = [
+        [np.median(rng.choice(side[r], (resamples, side[r].size)), axis=1) for r in rounds] for side in sides
+    ]
+    within = np.stack(medians[0]) / np.stack(medians[1])
+    drawn = rng.integers(0, len(rounds), (len(rounds), resamples))
+    ratios = np.median(np.take_along_axis(within, drawn, axis=0), axis=0)
+    centre = float(np.median([np.median(sides[0][r]) / np.median(sides[1][r]) for r in rounds]))
+    return centre, *_interval(ratios)
+
+
+def _sides(base: Sequence[Sequence[float]], other: Sequence[Sequence[float]]) -> list[list[NDArray[np.float64]]]:
+    sides = [[finite(one) for one in side] for side in (base, other)]
+    if not sides[0] or not sides[1]:
+        raise InputError("a speed-up needs samples of both sides")
+    if min(float(np.median(one)) for side in sides for one in side) <= 0.0:
+        raise InputError("a latency of 0 s has no ratio", remedy="the clock is too coarse for this artifact")
+    return sides
+
+
+def _interval(ratios: NDArray[np.float64]) -> tuple[float, float]:
     tail = (1.0 - CONFIDENCE) / 2.0
     low, high = np.quantile(ratios, [tail, 1.0 - tail])
-    return centre[0] / centre[1], float(low), float(high)
+    return float(low), float(high)

@@ -7,7 +7,14 @@ import pytest
 from scipy import stats
 
 from edgekit.errors import InputError
-from edgekit.evaluate.statistics import between_process, least_samples, median_interval, quantile, speedup
+from edgekit.evaluate.statistics import (
+    between_process,
+    least_samples,
+    median_interval,
+    quantile,
+    speedup,
+    speedup_in_turn,
+)
 
 
 @pytest.mark.parametrize(("q", "n"), [(0.5, 11), (0.9, 64), (0.99, 662)])
@@ -125,6 +132,31 @@ def test_speedup_of_processes_in_turn_is_not_widened_by_the_speed_of_a_round() -
     apart = speedup(base, [*other, other[0]])
     assert together[1] < 2.0 < together[2]
     assert together[2] - together[1] < 0.1 < apart[2] - apart[1]
+
+
+def test_speedup_in_turn_goes_by_the_rounds_where_medians_of_all_would_mislead() -> None:
+    rng = np.random.default_rng(6)
+    # The machine is twice as slow for about half of the rounds, so that the middle one decides a median of all.
+    pace = [1.0, 1.0, 1.0, 2.0, 2.0]
+    base = [list(p * rng.normal(1.0, 0.01, 101)) for p in pace]
+    other = [list(p * rng.normal(0.9, 0.01, 101)) for p in pace]
+    other[2] = list(np.asarray(other[2]) * 1.5)  # disturbed
+    base[3] = list(np.asarray(base[3]) * 0.55)
+    ratio, low, high = speedup_in_turn(base, other)
+    assert low <= ratio <= high
+    assert ratio == pytest.approx(1 / 0.9, rel=0.01)
+    assert speedup(base, other)[0] < 1
+    assert speedup_in_turn(other, base)[0] == pytest.approx(1 / ratio, rel=0.01)
+    assert speedup_in_turn(base, other) == (ratio, low, high)
+
+
+def test_speedup_in_turn_without_pairs_is_that_of_all_samples() -> None:
+    base, other = [[2.0, 2.1], [2.2, 2.0]], [[1.0, 1.1, 1.2]]
+    assert speedup_in_turn(base, other) == speedup(base, other)
+    with pytest.raises(InputError, match="both sides"):
+        speedup_in_turn([[1.0]], [])
+    with pytest.raises(InputError, match="clock is too coarse"):
+        speedup_in_turn([[1.0], [1.0]], [[1.0], [0.0]])
 
 
 def test_speedup_is_repeatable_and_refuses_nothing_to_compare() -> None:
