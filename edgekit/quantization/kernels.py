@@ -52,7 +52,8 @@ def _fits(node: Node, style: Style) -> bool:
     shape, groups = _shape(node), _groups(node)
     if groups == 1:
         return shape[1] >= _FEW_CHANNELS or math.prod(shape[1:]) >= style.least_products
-    if shape[1] == 1 and style.most_taps is not None and math.prod(shape[2:]) > style.most_taps:
+    limits = [one for one in (style.most_taps, style.worthwhile_taps) if one is not None]
+    if shape[1] == 1 and math.prod(shape[2:]) > min(limits, default=math.inf):
         return False
     return style.grouped or shape[:2] == (groups, 1)
 

@@ -55,12 +55,14 @@ class Style:
         own_dequantize: a dequantize node for each reader instead of one for all.
         grouped: quantize convolutions with several groups that are not depthwise.
         most_taps: quantize depthwise convolutions whose kernel has no more values; none: whatever its size.
+        worthwhile_taps: the same where a larger kernel is run in INT8, but is faster in BF16.
         lone_depthwise: quantize depthwise convolutions whose input no other INT8 layer makes.
         least_products: quantize convolutions of few channels, such as an image's, that add up as many products.
         plain_depthwise: depthwise convolutions with several kernels a channel become plain ones; this and the next
             two are in ``runtimes.forms``.
         rows: tokens of images in one row.
         short_moves: several permutations with nothing between them become one.
+        channels_last: the runtime keeps images with their channels last, which ``short_moves`` makes use of.
         scan: how a selective scan is written in standard operators. It is one node while tensors are chosen, so it
             stays in float whole.
     """
@@ -79,11 +81,13 @@ class Style:
     own_dequantize: bool = False
     grouped: bool = True
     most_taps: int | None = None
+    worthwhile_taps: int | None = None
     lone_depthwise: bool = True
     least_products: int = 0
     plain_depthwise: bool = False
     rows: bool = False
     short_moves: bool = False
+    channels_last: bool = False
     scan: Form = "recompute"
 
     @property
@@ -93,7 +97,14 @@ class Style:
 
     def as_trained(self) -> Style:
         """Without what is left in float for speed alone: a trained network has learned with its rounding."""
-        return replace(self, linear_output=True, bias_apart=False, lone_depthwise=True, least_products=0)
+        return replace(
+            self,
+            linear_output=True,
+            bias_apart=False,
+            lone_depthwise=True,
+            least_products=0,
+            worthwhile_taps=None,
+        )
 
 
 #: The program that calibration and bias correction use, and the default of a runtime without special wishes.

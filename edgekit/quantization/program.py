@@ -137,7 +137,7 @@ def quantized_program(model: Model, style: Style) -> ExportedProgram:
 def _rewrite(graph: GraphModule, style: Style) -> int:
     """What the runtime computes faster in another form, in place; how often."""
     changed = depthwise.plain(graph) if style.plain_depthwise else 0
-    return changed + (moves.shorten(graph) if style.short_moves else 0)
+    return changed + (moves.shorten(graph, style.channels_last) if style.short_moves else 0)
 
 
 def stored_ranges(quantization: dict[str, Any]) -> dict[str, Range]:

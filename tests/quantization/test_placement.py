@@ -115,6 +115,9 @@ def test_grouped_convolutions_stay_float_where_a_runtime_has_no_kernel_for_them(
     assert kernels.better_in_float(graph, Style("some", grouped=False)) == ("2",)
     assert kernels.better_in_float(graph, Style("some", most_taps=9)) == ()
     assert kernels.better_in_float(graph, Style("some", most_taps=8)) == ("0", "2")
+    worthwhile = Style("some", most_taps=25, worthwhile_taps=8)
+    assert kernels.better_in_float(graph, worthwhile) == ("0", "2")
+    assert kernels.better_in_float(graph, worthwhile.as_trained()) == ()
 
 
 def test_symmetric_or_unsigned_needs_no_zero_point_but_keeps_all_levels_of_what_is_never_negative() -> None:

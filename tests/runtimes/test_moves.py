@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -77,6 +78,35 @@ def test_the_same_comes_out(
         assert _permutes(model) == permutes
 
 
+class Attention(nn.Module):
+    """Two heads over the pixels of an image, as in EfficientFormerV2."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.queries, self.keys, self.values = nn.Conv2d(3, 8, 1), nn.Conv2d(3, 8, 1), nn.Conv2d(3, 12, 1)
+        self.after = nn.Conv2d(12, 5, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        q, v = (one(x).flatten(2).reshape(1, 2, -1, 64).permute(0, 1, 3, 2) for one in (self.queries, self.values))
+        maps = (q @ self.keys(x).reshape(1, 2, -1, 64)).softmax(-1)
+        found: torch.Tensor = self.after((maps @ v).transpose(2, 3).reshape(1, 12, 8, 8))
+        return found
+
+
+def test_heads_are_cut_in_rows_where_channels_lie_last() -> None:
+    model = _model(Attention())
+    images = np.random.default_rng(0).normal(size=(1, 3, 8, 8)).astype(np.float32)
+    plain, rows = (program.float_program(model, replace(SHORT, channels_last=last)) for last in (False, True))
+    # Products of matrices that lie in memory in another order differ in their last digits.
+    np.testing.assert_allclose(program.run(rows, images), program.run(plain, images), rtol=1e-5, atol=1e-6)
+    graph = program.float_graph(model)
+    assert moves.shorten(graph) == 0
+    # Queries, values and what comes out of both; the keys are not permuted.
+    assert moves.shorten(graph, channels_last=True) == 3
+    orders = [tuple(one.args[1]) for one in graph.graph.nodes if operator(one) == "permute"]
+    assert orders == [(0, 2, 3, 1), (2, 0, 1, 3)] * 2 + [(1, 2, 0, 3), (0, 3, 1, 2)]
+
+
 def test_any_run_of_moves() -> None:
     generator = np.random.default_rng(0)
     for _ in range(30):
@@ -94,12 +124,13 @@ def test_any_run_of_moves() -> None:
                 x = getattr(x, kind)(values)
             return x
 
-        graph = program.float_graph(_model(Moved(move, nn.Identity())))
         images = torch.randn(1, 3, 8, 8)
-        with torch.no_grad():
-            before = graph(images)
-            assert moves.shorten(graph) == 1
-            assert torch.equal(before, graph(images))
+        for channels_last in (False, True):
+            graph = program.float_graph(_model(Moved(move, nn.Identity())))
+            with torch.no_grad():
+                before = graph(images)
+                assert moves.shorten(graph, channels_last) == 1
+                assert torch.equal(before, graph(images))
 
 
 def test_a_reshape_across_an_axis_stays() -> None:

@@ -43,7 +43,7 @@ class _Factors:
         self.axes = [self.axes[axis] for axis in order]
 
     def reshape(self, shape: Sequence[int]) -> None:
-        left = [one for axis in self.axes for one in axis if self.sizes[one] > 1]
+        left = self.large(list(itertools.chain(*self.axes)))
         axes: list[list[int]] = []
         for size in shape:
             axes.append([])
@@ -72,19 +72,27 @@ class _Factors:
                 axis[axis.index(one) : axis.index(one) + 1] = [first, second]
         return first, second
 
+    def large(self, factors: Sequence[int]) -> list[int]:
+        """Those of them that are not 1."""
+        return [one for one in factors if self.sizes[one] > 1]
+
     def shape(self, factors: Sequence[int]) -> int:
         return math.prod(self.sizes[one] for one in factors)
 
 
-def shorten(graph: GraphModule) -> int:
+def shorten(graph: GraphModule, channels_last: bool = False) -> int:
     """Replace each run of permutations and reshapes that moves values twice or more, in place.
+
+    Args:
+        graph: with a value at every node that makes tensors.
+        channels_last: the runtime keeps images with their channels last. Then heads of channels are cut from them,
+            and put together to images, in rows of channels, also where the network moves values only once.
 
     Returns:
         How many there were.
     """
     runs = [_run(node) for node in graph.graph.nodes]
-    long = [run for run in runs if sum(operator(one) in _PERMUTES for one in run) > 1]
-    count = sum(_replace(graph, run) for run in long)
+    count = sum(_replace(graph, run, channels_last) for run in runs)
     graph.graph.lint()
     graph.recompile()
     return count
@@ -106,7 +114,10 @@ def _moves(node: Any) -> bool:
     )
 
 
-def _replace(graph: GraphModule, run: list[Node]) -> bool:
+def _replace(graph: GraphModule, run: list[Node], channels_last: bool) -> bool:
+    permutes = sum(operator(one) in _PERMUTES for one in run)
+    if permutes < (1 if channels_last else 2):
+        return False
     source: Any = run[0].args[0]
     first, last = list(source.meta["val"].shape), list(run[-1].meta["val"].shape)
     if not all(isinstance(size, int) for size in first):
@@ -120,19 +131,27 @@ def _replace(graph: GraphModule, run: list[Node]) -> bool:
                 factors.reshape(list(node.meta["val"].shape))
     except _UnevenError:
         return False
-    result = list(itertools.chain(*factors.axes))
-    channels = [one for one in factors.source[1] if factors.sizes[one] > 1] if len(first) > 3 else []
+    aim = factors.axes
+    result = list(itertools.chain(*aim))
+    channels = factors.large(factors.source[1]) if len(first) > 3 else []
+    # How many of their factors must stay together, innermost.
+    rows = 1 if channels_last else len(channels)
+    forth = bool(channels) and result[-rows:] == channels[-rows:]
     steps: list[tuple[str, list[int]]] = []
     origin = factors.source
-    if channels and result[-len(channels) :] == channels:
+    if forth:
         steps.append(("permute", _last(len(first))))
         origin = [factors.source[axis] for axis in _last(len(first))]
-    aim = factors.axes
-    back = len(last) > 3 and len(aim[1]) > 0 and aim[1] == [one for one in origin[-1] if factors.sizes[one] > 1]
+    innermost = factors.large(origin[-1])
+    rows = 1 if channels_last else len(innermost)
+    back = len(last) > 3 and len(aim[1]) > 0 and aim[1][-rows:] == innermost[-rows:]
+    back = back and (channels_last or len(aim[1]) == rows)
+    if permutes < 2 and not (forth and len(channels) > 1) and not (back and len(aim[1]) > 1):
+        return False
     if back:
         aim = [aim[axis] for axis in _last(len(last))]
         result = list(itertools.chain(*aim))
-    before = [one for axis in origin for one in axis if factors.sizes[one] > 1]
+    before = factors.large(list(itertools.chain(*origin)))
     steps += [
         ("reshape", [factors.sizes[one] for one in before]),
         ("permute", [before.index(one) for one in result]),
