@@ -18,6 +18,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import yaml
@@ -58,8 +59,8 @@ IMAGES = 16
 ROUNDS, WARMUP, RUNS = 9, 30, 100
 
 
-def recipe(name: str, side: int) -> dict[str, object]:
-    """The recipe of one network."""
+def recipe(name: str, side: int, on: Sequence[str] = TARGETS) -> dict[str, object]:
+    """The recipe of one network for some targets."""
     merging = [{"kind": "reparameterize"}] if name in MERGED else []
     folding = [{"kind": "fold_batchnorm"}] if name not in ("mobileone_s0", "vit_tiny_patch16_224") else []
     return {
@@ -75,7 +76,7 @@ def recipe(name: str, side: int) -> dict[str, object]:
         "input": {"size": [side, side]},
         "model": {"architecture": name, "untrained": True},
         "passes": [*merging, *folding, {"kind": "quantize", "images": IMAGES}],
-        "targets": list(TARGETS),
+        "targets": list(on),
         "evaluation": {"parity_images": 8},
         "benchmark": {"source": False},
     }
@@ -97,7 +98,7 @@ def main(arguments: list[str]) -> int:
         for name in asked.networks:
             file = home / f"{name}.yaml"
             file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_text(yaml.safe_dump(recipe(name, NETWORKS[name])), encoding="utf-8")
+            file.write_text(yaml.safe_dump(recipe(name, NETWORKS[name], wanted)), encoding="utf-8")
             command = [sys.executable, "-m", "edgekit.cli", "compress", str(file), "--out", str(home / name)]
             done = subprocess.run(command, stdout=subprocess.DEVNULL, check=False)
             if done.returncode not in (0, GateError.exit_code):
