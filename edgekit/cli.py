@@ -6,10 +6,11 @@ import json
 import shlex
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich.console import Console
+from typer.core import TyperGroup
 
 from edgekit.errors import EdgekitError, GateError, InputError
 
@@ -17,7 +18,21 @@ if TYPE_CHECKING:
     from edgekit.record import Record
     from edgekit.study import Ended
 
+
+class _Commands(TyperGroup):
+    """Says on Ctrl-C what is kept; typer itself would end with 'Aborted.'."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            print("interrupted; finished stages are kept, run the same command to go on", file=sys.stderr)
+            sys.exit(130)
+
+
 app = typer.Typer(
+    cls=_Commands,
     add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -350,9 +365,6 @@ def main() -> None:
         # Not through rich: the message may hold brackets, and its lines must stay whole for editors and grep.
         print(f"error: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        print("interrupted; finished stages are kept, run the same command to go on", file=sys.stderr)
-        sys.exit(130)
     except BrokenPipeError:
         sys.exit(0)
 

@@ -72,11 +72,19 @@ def float_graph(model: Model, batch: int = 1) -> GraphModule:
 
     A selective scan is one node. Where the batch is to stay open (``model.dynamic``), it has no number.
     """
+    inputs = example(model, batch)
+    return _as_graph(_with_whole_scans(model.network, inputs, model.dynamic), inputs)
+
+
+def _with_whole_scans(network: torch.nn.Module, inputs: torch.Tensor, dynamic: Sequence[Axis]) -> ExportedProgram:
     from edgekit.zoo import state_space
 
-    inputs = example(model, batch)
     with state_space.kept_whole():
-        program = export(model.network, inputs, model.dynamic)
+        return export(network, inputs, dynamic)
+
+
+def _as_graph(program: ExportedProgram, inputs: torch.Tensor) -> GraphModule:
+    """A copy of the program that can be changed and exported again, with a value at every node."""
     graph: GraphModule = program.module(check_guards=False)
     # .module() drops some metadata; names of call nodes are those of the program.
     values = {n.name: n.meta.get("val") for n in program.graph.nodes}
@@ -101,13 +109,12 @@ def float_program(model: Model, style: Style = PORTABLE) -> ExportedProgram:
     """The model before quantization, or without it."""
     from edgekit.zoo import state_space
 
-    with state_space.kept_whole():
-        program = None
-        if style.rewrites:
-            graph = float_graph(model)
-            if _rewrite(graph, style) + (tokens.in_rows(graph) if style.rows else 0):
-                program = export(graph, example(model), model.dynamic)
-        program = program or export(model.network, example(model), model.dynamic)
+    inputs = example(model)
+    program = _with_whole_scans(model.network, inputs, model.dynamic)
+    if style.rewrites:
+        graph = _as_graph(program, inputs)
+        if _rewrite(graph, style) + (tokens.in_rows(graph) if style.rows else 0):
+            program = _with_whole_scans(graph, inputs, model.dynamic)
     return state_space.write_out(program, style.scan)
 
 
