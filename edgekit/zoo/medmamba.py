@@ -86,7 +86,33 @@ class Stage(nn.Module):
         return x if self.downsample is None else self.downsample(x)
 
 
-class MedMamba(nn.Module):
+class StagedClassifier(nn.Module):
+    """Patches of an image through stages, the mean of what comes out, and a linear layer; subclasses build them."""
+
+    in_channels: int
+    patch_embed: PatchEmbedding
+    layers: nn.ModuleList
+    head: nn.Linear
+
+    def get_classifier(self) -> nn.Linear:
+        """The layer that gives the logits."""
+        return self.head
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Logits.
+
+        Raises:
+            ValueError: no images, other channels, or a side below 32.
+        """
+        check_image(image, self.in_channels)
+        x = self.patch_embed(image)
+        for layer in self.layers:
+            x = layer(x)
+        logits: Tensor = self.head(x.mean((1, 2)))
+        return logits
+
+
+class MedMamba(StagedClassifier):
     """Image ``[N, C_in, H, W]`` -> logits ``[N, K]``; H and W at least 32, what 32 does not divide is cropped."""
 
     def __init__(
@@ -111,23 +137,6 @@ class MedMamba(nn.Module):
             self.layers.append(Stage(blocks, wide, merge=index + 1 < len(depths)))
         self.head = nn.Linear(width * 2 ** (len(depths) - 1), num_classes)
         self.apply(_initialize)
-
-    def get_classifier(self) -> nn.Linear:
-        """The layer that gives the logits."""
-        return self.head
-
-    def forward(self, image: Tensor) -> Tensor:
-        """Logits.
-
-        Raises:
-            ValueError: no images, other channels, or a side below 32.
-        """
-        check_image(image, self.in_channels)
-        x = self.patch_embed(image)
-        for layer in self.layers:
-            x = layer(x)
-        logits: Tensor = self.head(x.mean((1, 2)))
-        return logits
 
 
 def interleave(first: Tensor, second: Tensor) -> Tensor:

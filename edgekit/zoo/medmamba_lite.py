@@ -28,7 +28,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from edgekit.zoo.medmamba import Stage, check_image, interleave
+from edgekit.zoo.medmamba import Stage, StagedClassifier, interleave
 from edgekit.zoo.patches import DropPath, PatchEmbedding, drop_rates, initialize
 from edgekit.zoo.ss2d import SS2D
 
@@ -118,7 +118,7 @@ class LiteBlock(nn.Module):
         return x + interleave(convolved, scanned)
 
 
-class MedMambaLite(nn.Module):
+class MedMambaLite(StagedClassifier):
     """Image ``[N, C_in, H, W]`` -> logits ``[N, K]``; H and W at least 32, what 32 does not divide is cropped."""
 
     def __init__(
@@ -166,23 +166,6 @@ class MedMambaLite(nn.Module):
             self.layers.append(Stage(blocks, wide, merge=index < 3))
         self.head = nn.Linear(8 * width, num_classes)
         self.apply(initialize)
-
-    def get_classifier(self) -> nn.Linear:
-        """The layer that gives the logits."""
-        return self.head
-
-    def forward(self, image: Tensor) -> Tensor:
-        """Logits.
-
-        Raises:
-            ValueError: no images, other channels, or a side below 32.
-        """
-        check_image(image, self.in_channels)
-        x = self.patch_embed(image)
-        for layer in self.layers:
-            x = layer(x)
-        logits: Tensor = self.head(x.mean((1, 2)))
-        return logits
 
 
 def medmamba_lite(
