@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from edgekit import record
+from edgekit import record, runtimes
 from edgekit.lineage import Lineage
 from edgekit.quantization.scheme import Scheme
 from edgekit.recipe import Recipe
-from edgekit.runtimes import own_int8, support
+from edgekit.runtimes import native, own_int8, support
 from edgekit.runtimes.base import Runtime
 from edgekit.target import Axis, Target
 from edgekit.variant import FUSED, PYTORCH, QUANTIZED, Calibrated, Made, Variant
@@ -31,8 +31,35 @@ def variants(line: Lineage, targets: Mapping[str, Target], recipe: Recipe) -> li
         same = "" if line.lossy else record.SOURCE
         found.append(Variant(FUSED, line.final, PYTORCH, "fp32", names["final"], same))
     for target in targets.values():
-        found += [replace(one, dynamic=dynamic(one.runtime, recipe)) for one in _of_target(line, target, recipe)]
+        made = _of_target(line, target, recipe)
+        if recipe.native_operators and not not_native(line, {target.name: target}):
+            made += _natively(made)
+        found += [replace(one, dynamic=dynamic(one.runtime, recipe)) for one in made]
     return found
+
+
+def not_native(line: Lineage, targets: Mapping[str, Target]) -> str:
+    """Why no file of these targets can have a native operator in it; empty where one can."""
+    if not any(runtimes.get(target.runtime).native for target in targets.values()):
+        return "none of the targets runs OpenVINO, for which alone they are written"
+    if not _scans(line.final):
+        return "the network has no selective scan"
+    return native.missing() or ""
+
+
+def _natively(made: list[Variant]) -> list[Variant]:
+    """The same files with the native operator in them."""
+    return [
+        replace(
+            one,
+            name=f"{one.name}-native",
+            begins_with=f"{one.begins_with}-native" if one.begins_with else "",
+            native=True,
+            alternative=True,
+        )
+        for one in made
+        if one.own is None
+    ]
 
 
 def dynamic(runtime: Runtime, recipe: Recipe) -> tuple[Axis, ...]:

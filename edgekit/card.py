@@ -8,6 +8,7 @@ from typing import Any
 
 from edgekit import outputs, store, templates
 from edgekit.recipe import Recipe
+from edgekit.runtimes import native
 from edgekit.runtimes.base import Exported
 from edgekit.variant import Variant
 
@@ -57,4 +58,6 @@ def _example(variant: Variant, recipe: Recipe) -> str:
         hint=variant.options.get("INFERENCE_PRECISION_HINT", _HINTS.get(variant.precision, "f32")),
         per_image=recipe.input.normalization == "per_image",
         dense=recipe.task.kind == "segmentation",
+        library=native.LIBRARY if variant.native else "",
+        build=native.build_command(),
     )

@@ -44,6 +44,7 @@ class Model:
         quantization: what the pass ``quantize`` found, plain JSON; none for a float model.
         task: decides what the network gives: logits ``[N, K]``, or ``[N, K, *spatial]`` for segmentation.
         dynamic: axes that its exports leave open; asked for at the export, and not saved.
+        native: whether its exports have edgekit's native operators in them; likewise.
     """
 
     architecture: str
@@ -56,6 +57,7 @@ class Model:
     quantization: dict[str, Any] | None = None
     task: Task = "classification"
     dynamic: tuple[Axis, ...] = ()
+    native: bool = False
 
     @property
     def output_size(self) -> tuple[int, ...]:

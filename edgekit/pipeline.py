@@ -16,7 +16,7 @@ import edgekit
 from edgekit import card, hygiene, outputs, record, runtimes, store, thumbnails, verdict
 from edgekit import recipe as recipes
 from edgekit.analysis import Analyses
-from edgekit.candidates import variants
+from edgekit.candidates import not_native, variants
 from edgekit.choose import recommend
 from edgekit.data.prepared import Prepared, prepare
 from edgekit.errors import DeviceError, InputError, MissingError, UnsupportedError
@@ -146,6 +146,9 @@ class Run:
                     references[QUANTIZED] = step
         wanted = variants(line, self.targets, self.recipe)
         self.warnings += self._closed()
+        reason = not_native(line, self.targets) if self.recipe.native_operators else ""
+        if reason:
+            self.warnings.append(f"'native_operators' changes nothing: {reason}")
         return self._judge(wanted, references, evaluation, analyses, data, prepared)
 
     def _closed(self) -> list[str]:
@@ -194,6 +197,7 @@ class Run:
             "versions": store.versions("torch", "timm", *variant.packages),
             "options": variant.options,
             "dynamic": variant.dynamic,
+            "native": variant.native,
             "calibrated": variant.own.key if variant.own else None,
             "begun": begun.key if begun else None,
         }

@@ -79,6 +79,7 @@ class Variant:
         alternative: a candidate that nothing in the recipe asks for; that it loses, or fails, is no failure.
         own: for the runtime's own quantizer; none where edgekit's program is exported.
         dynamic: axes that its file leaves open.
+        native: whether it has edgekit's native operators in it.
     """
 
     name: str
@@ -93,6 +94,7 @@ class Variant:
     alternative: bool = False
     own: Calibrated | None = None
     dynamic: tuple[Axis, ...] = ()
+    native: bool = False
 
     @property
     def runtime(self) -> Runtime:
@@ -121,7 +123,7 @@ class Variant:
         Raises:
             UnsupportedError: the runtime, or its quantizer, cannot take the network.
         """
-        model = replace(self.made.model, dynamic=self.dynamic)
+        model = replace(self.made.model, dynamic=self.dynamic, native=self.native)
         tool = own_int8.get(self.runtime.name) if self.own else None
         if tool is None or self.own is None:
             if self.activations is not None and model.quantization is not None:

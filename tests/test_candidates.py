@@ -11,8 +11,9 @@ from edgekit import candidates, target
 from edgekit.lineage import Lineage
 from edgekit.model import Model
 from edgekit.recipe import Recipe, load
-from edgekit.runtimes import own_int8, support
+from edgekit.runtimes import native, own_int8, support
 from edgekit.store import Finished
+from edgekit.target import RuntimeName
 from edgekit.variant import Made
 from edgekit.zoo.ss2d import SS2D
 from tests.networks import small_model
@@ -35,15 +36,19 @@ def _made(model: Model, key: str, folder: Path) -> Made:
     return made
 
 
-def _names(model: Model, recipe: Recipe, folder: Path) -> list[str]:
+def _line(model: Model, folder: Path) -> Lineage:
     calibrated = {"ranges": {}, "keep_float": [], "calibration": {"images": 8, "seed": 0}}
-    line = Lineage(
+    return Lineage(
         source=_made(model, "source", folder),
         final=_made(model, "source", folder),
         quantized=_made(replace(model, quantization=calibrated), "quantized", folder),
         histories={"source": (), "final": (), "quantized": ()},
     )
-    return [one.name for one in candidates.variants(line, {"cpu": target.load("cpu")}, recipe)]
+
+
+def _names(model: Model, recipe: Recipe, folder: Path, runtime: RuntimeName = "onnxruntime") -> list[str]:
+    aim = target.load("cpu").model_copy(update={"runtime": runtime})
+    return [one.name for one in candidates.variants(_line(model, folder), {"cpu": aim}, recipe)]
 
 
 def _recipe(folder: Path, more: str = "") -> Recipe:
@@ -79,3 +84,24 @@ def test_a_recipe_leaves_the_own_tool_out_or_pins_a_precision(tmp_path: Path) ->
 def test_a_selective_scan_is_not_given_to_the_own_tool(tmp_path: Path) -> None:
     scanning = replace(small_model(), network=SS2D(8))
     assert _names(scanning, _recipe(tmp_path), tmp_path) == ["source", "cpu-fp32", "cpu-int8"]
+
+
+def test_native_operators_stand_beside_the_standard_ones_where_a_recipe_asks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(native, "missing", lambda: None)
+    asked = _recipe(tmp_path, "native_operators: true\nown_quantizers: false\n")
+    scanning = replace(small_model(), network=SS2D(8))
+    plain = _names(scanning, _recipe(tmp_path, "own_quantizers: false\n"), tmp_path, "openvino")
+    assert {"source", "cpu-fp32", "cpu-int8"} <= set(plain)
+    natively = [f"{name}-native" for name in plain if name != "source"]
+    assert _names(scanning, asked, tmp_path, "openvino") == plain + natively
+    # No scan, a runtime that has none, or no compiler.
+    assert _names(small_model(), asked, tmp_path, "openvino") == plain
+    assert _names(scanning, asked, tmp_path) == ["source", "cpu-fp32", "cpu-int8"]
+    monkeypatch.setattr(native, "missing", lambda: "no C++ compiler")
+    assert _names(scanning, asked, tmp_path, "openvino") == plain
+    aim = {"cpu": target.load("intel-cpu")}
+    assert candidates.not_native(_line(scanning, tmp_path), aim) == "no C++ compiler"
+    assert "no selective scan" in candidates.not_native(_line(small_model(), tmp_path), aim)
+    assert "OpenVINO" in candidates.not_native(_line(scanning, tmp_path), {"cpu": target.load("cpu")})

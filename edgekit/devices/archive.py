@@ -60,6 +60,9 @@ def build(path: Path) -> None:
             copy = Path(folder) / file.relative_to(PACKAGE.parent)
             copy.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(file, copy)
+            # C++ of operators that are built where they run.
+            for source in file.parent.glob("*.[ch]pp"):
+                shutil.copyfile(source, copy.parent / source.name)
         wanted = ".".join(map(str, LEAST_PYTHON))
         main = _MAIN.format(least=LEAST_PYTHON, wanted=wanted, entry=ENTRY, missing=MissingError.exit_code)
         (Path(folder) / "__main__.py").write_text(main, encoding="utf-8")

@@ -106,7 +106,7 @@ def in_precision(model: Model, precision: Precision, style: Style) -> ExportedPr
 
 
 def float_program(model: Model, style: Style = PORTABLE) -> ExportedProgram:
-    """The model before quantization, or without it."""
+    """The model before quantization, or without it; scans are one node where ``model.native`` says so."""
     from edgekit.zoo import state_space
 
     inputs = example(model)
@@ -115,7 +115,7 @@ def float_program(model: Model, style: Style = PORTABLE) -> ExportedProgram:
         graph = _as_graph(program, inputs)
         if _rewrite(graph, style) + (tokens.in_rows(graph) if style.rows else 0):
             program = _with_whole_scans(graph, inputs, model.dynamic)
-    return state_space.write_out(program, style.scan)
+    return program if model.native else state_space.write_out(program, style.scan)
 
 
 def quantized_program(model: Model, style: Style) -> ExportedProgram:
@@ -138,7 +138,8 @@ def quantized_program(model: Model, style: Style) -> ExportedProgram:
     insert(graph, stored_ranges(quantization), style, keep_float, Scheme.of(quantization))
     if style.rows:
         tokens.in_rows(graph)
-    return state_space.write_out(export(graph, example(model), model.dynamic), style.scan)
+    program = export(graph, example(model), model.dynamic)
+    return program if model.native else state_space.write_out(program, style.scan)
 
 
 def _rewrite(graph: GraphModule, style: Style) -> int:

@@ -99,6 +99,11 @@ class Common(Frozen):
         description="axes that the files leave open: batch, in ONNX Runtime and OpenVINO. Files of other runtimes "
         "take one input at a time, and a warning says so; latency is always that of one",
     )
+    native_operators: bool = Field(
+        default=False,
+        description="make OpenVINO's files with edgekit's native selective scan too, beside those of standard "
+        "operators; it is built here by a C++ compiler, and they run only where its library is loaded",
+    )
     evaluation: Evaluation = Evaluation()
     benchmark: Benchmark = Benchmark()
     gates: Gates = Gates()

@@ -109,6 +109,8 @@ class Runtime(Protocol):
     fast_activations: Activations | None = None
     #: Axes that its files can leave open.
     dynamic: tuple[Axis, ...] = ()
+    #: Whether its files can have edgekit's native operators in them.
+    native: bool = False
     #: Precisions that are a setting at loading; their file is that of fp32.
     set_at_load: tuple[Precision, ...] = ()
 

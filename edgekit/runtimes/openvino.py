@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from edgekit.environment import no_telemetry
 from edgekit.errors import DeviceError, UnsupportedError
 from edgekit.quantization.placement import Style
-from edgekit.runtimes import support
+from edgekit.runtimes import native, support
 from edgekit.runtimes.base import Executed, Exported, Runtime, Session
 
 if TYPE_CHECKING:
@@ -56,6 +56,7 @@ class OpenVINO(Runtime):
     #: A zero point other than 0 must be corrected for; linear layers take up to twice as long with it.
     fast_activations: Activations | None = "symmetric_or_unsigned"
     dynamic: tuple[Axis, ...] = ("batch",)
+    native = True
     set_at_load: tuple[Precision, ...] = ("bf16", "fp16")
 
     def cannot_export(self, target: Target) -> str | None:
@@ -100,7 +101,7 @@ class OpenVINO(Runtime):
         made = program.in_precision(model, precision, STYLE)
         with support.quiet():
             try:
-                converted = openvino.convert_model(_as_taken(made))
+                converted = openvino.convert_model(_as_taken(made), extension=[_scan()] if model.native else None)
             except Exception as error:  # the converter's own assertions as well
                 raise UnsupportedError(f"OpenVINO cannot take the network: {support.first_line(error)}") from error
         converted.inputs[0].get_tensor().set_names({support.INPUT})
@@ -109,11 +110,14 @@ class OpenVINO(Runtime):
         path = folder / "model.xml"
         openvino.save_model(converted, path, compress_to_fp16=False)
         inputs, outputs = support.specs(model)
-        details = {
+        details: dict[str, Any] = {
             "format": "OpenVINO IR",
             "exporter": "openvino.convert_model",
             "files": ["model.xml", "model.bin"],
         }
+        if model.native:
+            details["files"] += native.write_sources(folder)
+            details["native operator"] = f"{native.OPERATOR}, built by: {native.build_command()}"
         return Exported(path, inputs, outputs, details)
 
     def load(self, path: Path, target: Setting, precision: Precision) -> _Session:
@@ -128,6 +132,20 @@ class OpenVINO(Runtime):
         mode = {"PERFORMANCE_HINT": "THROUGHPUT", "INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": count}
         compiled = _compile(path, target, precision, mode)
         return [_Session(compiled, precision) for _ in range(count)]
+
+
+def _scan() -> Any:
+    """How the converter takes a selective scan for the native operator."""
+    from openvino.frontend.pytorch import ConversionExtension
+    from openvino.utils.node_factory import NodeFactory
+
+    nodes = NodeFactory()
+    nodes.add_extension(str(native.loaded()))
+
+    def convert(context: Any) -> Any:
+        return nodes.create(native.OPERATOR, [context.get_input(place) for place in range(6)]).outputs()
+
+    return ConversionExtension("edgekit.selective_scan.default", convert)
 
 
 def _as_taken(program: ExportedProgram) -> ExportedProgram:
@@ -193,6 +211,8 @@ def _compile(path: Path, target: Setting, precision: Precision, mode: dict[str, 
     settings = {_KEY: _HINT[precision], **mode, **target.options}
     try:
         core = openvino.Core()
+        if native.needed_by(path):
+            core.add_extension(str(native.loaded()))
         return core.compile_model(core.read_model(path), target.device, settings)
     except RuntimeError as error:
         raise DeviceError(f"OpenVINO cannot load it: {error}", where=str(path)) from error

@@ -15,6 +15,7 @@ from edgekit import record
 from edgekit.devices import archive
 from edgekit.measure import answers, protocol
 from edgekit.measure.protocol import Request, Setting
+from edgekit.runtimes import native
 from edgekit.store import PACKAGE
 
 #: Found first by the runner's Python; none of these may be asked for.
@@ -31,11 +32,13 @@ def runner(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_it_holds_the_very_files_that_measure_here(runner: Path, tmp_path: Path) -> None:
     with zipfile.ZipFile(runner) as opened:
-        inside = {name: opened.read(name) for name in opened.namelist() if name.startswith("edgekit/")}
+        names = [name for name in opened.namelist() if name.startswith("edgekit/") and not name.endswith("/")]
+        inside = {name: opened.read(name) for name in names}
     files = {name: data for name, data in inside.items() if name.endswith(".py")}
     assert {"edgekit/measure/worker.py", "edgekit/runtimes/onnxruntime.py", "edgekit/__init__.py"} <= set(files)
     assert "edgekit/record.py" not in files
-    for name, data in files.items():
+    assert {f"edgekit/runtimes/native/{name}" for name in native.SOURCES} == set(inside) - set(files)
+    for name, data in inside.items():
         assert data == (PACKAGE.parent / name).read_bytes()
     again = tmp_path / "again.pyz"
     archive.build(again)

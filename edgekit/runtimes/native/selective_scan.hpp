@@ -1,0 +1,107 @@
+// The selective scan of Mamba (Gu and Dao 2023), fused: one pass over the sequence with the states in registers.
+//
+//     h_l = exp(dt_l A) h_(l-1) + dt_l u_l B_l        y_l = C_l . h_l + skip u_l
+//
+// Sixteen channels go side by side, and every state of theirs is a vector; nothing of the size of the states is ever
+// written to memory. Plain C++ with the vectors of GCC and Clang, for any processor.
+
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+
+namespace edgekit {
+
+constexpr std::size_t LANES = 16;
+// States that are kept in registers at once; those beyond them are scanned in a pass of their own.
+constexpr std::size_t STATES = 16;
+
+typedef float Vector __attribute__((vector_size(LANES * sizeof(float))));
+typedef std::int32_t Integers __attribute__((vector_size(LANES * sizeof(std::int32_t))));
+
+// 2^x for x <= 0, to about 2 units in the last place; no less than 2^-126, which a state does not feel.
+inline Vector exp2_of_negative(Vector x) {
+    x = x > -126.0f ? x : Vector{} - 126.0f;
+    // Adding 1.5 * 2^23 rounds to the nearest integer, which then stands in the last bits.
+    const Vector shifted = x + 12582912.0f;
+    const Vector r = x - (shifted - 12582912.0f);
+    // Taylor's series of exp(r ln 2), |r| <= 1/2: the first term left out is below 2e-7.
+    Vector p = r * 1.5403530e-4f + 1.3333558e-3f;
+    p = p * r + 9.6181291e-3f;
+    p = p * r + 5.5504109e-2f;
+    p = p * r + 2.4022651e-1f;
+    p = p * r + 6.9314718e-1f;
+    p = p * r + 1.0f;
+    Integers bits, exponent;
+    std::memcpy(&bits, &p, sizeof bits);
+    std::memcpy(&exponent, &shifted, sizeof exponent);
+    bits += exponent << 23;
+    std::memcpy(&p, &bits, sizeof p);
+    return p;
+}
+
+inline Vector load(const float* from, std::size_t count) {
+    Vector found = {};
+    std::memcpy(&found, from, count * sizeof(float));
+    return found;
+}
+
+// Channels [first, first + count) of one image and one direction, with S of their states, from `state` on.
+template <std::size_t S>
+void scan_channels(const float* u, const float* dt, const float* A, const float* B, const float* C, const float* skip,
+                   float* y, std::size_t length, std::size_t channels, std::size_t states, std::size_t first,
+                   std::size_t count, std::size_t state) {
+    Vector rates[S], held[S];
+    for (std::size_t s = 0; s < S; ++s) {
+        Vector rate = {};
+        for (std::size_t lane = 0; lane < count; ++lane) rate[lane] = A[(first + lane) * states + state + s];
+        rates[s] = rate * 1.44269504f;  // log2(e)
+        held[s] = Vector{};
+    }
+    const Vector through = load(skip + first, count);
+    for (std::size_t step = 0; step < length; ++step) {
+        const std::size_t at = step * channels + first;
+        const bool whole = count == LANES;
+        const Vector time = whole ? load(dt + at, LANES) : load(dt + at, count);
+        const Vector input = whole ? load(u + at, LANES) : load(u + at, count);
+        const Vector scaled = time * input;
+        Vector sum = state == 0 ? through * input : load(y + at, count);
+        const float* writes = B + step * states + state;
+        const float* reads = C + step * states + state;
+#pragma GCC unroll 16
+        for (std::size_t s = 0; s < S; ++s) {
+            held[s] = exp2_of_negative(time * rates[s]) * held[s] + scaled * writes[s];
+            sum += held[s] * reads[s];
+        }
+        if (whole)
+            std::memcpy(y + at, &sum, sizeof sum);
+        else
+            std::memcpy(y + at, &sum, count * sizeof(float));
+    }
+}
+
+// As above for every state.
+inline void scan_block(const float* u, const float* dt, const float* A, const float* B, const float* C,
+                       const float* skip, float* y, std::size_t length, std::size_t channels, std::size_t states,
+                       std::size_t first) {
+    const std::size_t count = std::min(LANES, channels - first);
+    for (std::size_t state = 0; state < states;) {
+        const std::size_t left = states - state;
+        const auto some = [&](auto&& scan, std::size_t size) {
+            scan(u, dt, A, B, C, skip, y, length, channels, states, first, count, state);
+            state += size;
+        };
+        if (left >= STATES)
+            some(scan_channels<STATES>, STATES);
+        else if (left >= 8)
+            some(scan_channels<8>, 8);
+        else if (left >= 4)
+            some(scan_channels<4>, 4);
+        else
+            some(scan_channels<1>, 1);
+    }
+}
+
+}  // namespace edgekit

@@ -1,0 +1,174 @@
+"""The native selective scan: what it computes, the files that have it, and how it is built."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from edgekit import runtimes
+from edgekit.errors import DeviceError, MissingError
+from edgekit.model import Model
+from edgekit.quantization import calibration, program
+from edgekit.runtimes import native
+from edgekit.zoo.ss2d import SS2D
+from edgekit.zoo.state_space import selective_scan_reference
+from tests.networks import cpu_target
+
+built = pytest.mark.skipif(native.missing() is not None, reason=str(native.missing()))
+
+
+class Scanning(nn.Module):
+    """Pixels in patches, a scan in four directions, and a linear layer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.scan, self.head = nn.Conv2d(3, 8, 4, 4), SS2D(8), nn.Linear(8, 5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        logits: torch.Tensor = self.head(self.scan(self.stem(x).permute(0, 2, 3, 1)).mean((1, 2)))
+        return logits
+
+
+def _model() -> Model:
+    torch.manual_seed(0)
+    return Model("module", {}, 5, (3, 32, 32), None, (), Scanning().eval(), native=True)
+
+
+def _inputs(count: int = 8) -> NDArray[np.float32]:
+    return np.random.default_rng(1).normal(size=(count, 3, 32, 32)).astype(np.float32)
+
+
+def _scan(arguments: Sequence[NDArray[np.float32]], threads: int = 2) -> NDArray[np.float32]:
+    """The operator alone."""
+    import openvino
+    from openvino import opset13
+    from openvino.utils.node_factory import NodeFactory
+
+    nodes = NodeFactory()
+    nodes.add_extension(str(native.loaded()))
+    given = [opset13.parameter(list(one.shape), np.float32) for one in arguments]
+    made = openvino.Model([nodes.create(native.OPERATOR, [one.output(0) for one in given])], given)
+    compiled = openvino.Core().compile_model(
+        made, "CPU", {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": threads}
+    )
+    found: NDArray[np.float32] = compiled(list(arguments))[0]
+    return found
+
+
+def _arguments(shape: tuple[int, int, int, int], states: int, span: float = 1.0) -> list[NDArray[np.float32]]:
+    """u, dt, A, B, C and skip, for u ``[N, G, L, D]``; dt A reaches ``span`` times as far as in training."""
+    images, groups, length, channels = shape
+    rng = np.random.default_rng(2)
+    narrow = (images, groups, length, states)
+    found = [
+        rng.normal(size=shape),
+        np.log1p(np.exp(rng.normal(size=shape))) * span,
+        -np.exp(rng.normal(size=(groups, channels, states))),
+        rng.normal(size=narrow),
+        rng.normal(size=narrow),
+        rng.normal(size=(groups, channels)),
+    ]
+    return [one.astype(np.float32) for one in found]
+
+
+@built
+@pytest.mark.parametrize(
+    ("shape", "states"),
+    [((2, 4, 30, 40), 16), ((1, 1, 1, 1), 1), ((1, 2, 17, 7), 5), ((1, 2, 9, 16), 29), ((3, 1, 65, 33), 8)],
+)
+def test_it_is_the_selective_scan_whatever_the_sizes(shape: tuple[int, int, int, int], states: int) -> None:
+    arguments = _arguments(shape, states)
+    wanted = selective_scan_reference(*(torch.from_numpy(one).double() for one in arguments)).numpy()
+    found = _scan(arguments)
+    assert found.shape == shape
+    assert np.abs(found - wanted).max() <= 1e-5 * np.abs(wanted).max()
+
+
+@built
+@pytest.mark.parametrize("span", [0.0, 1e-6, 1e3, 1e30])
+def test_no_decay_is_too_fast_or_too_slow(span: float) -> None:
+    arguments = _arguments((1, 2, 50, 20), 16, span)
+    wanted = selective_scan_reference(*(torch.from_numpy(one).double() for one in arguments)).numpy()
+    found = _scan(arguments, threads=1)
+    assert np.isfinite(found).all()
+    assert np.abs(found - wanted).max() <= 1e-5 * np.abs(wanted).max()
+
+
+@built
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+def test_a_file_with_it_answers_as_that_of_standard_operators(precision: str, tmp_path: Path) -> None:
+    model, target, runtime = _model(), cpu_target("openvino", "fp32", "int8"), runtimes.get("openvino")
+    if precision == "int8":
+        images = [torch.from_numpy(one[None]) for one in _inputs()]
+        spans = calibration.ranges(program.float_graph(model), images, lambda *_: None)
+        model = replace(model, quantization={"ranges": {k: list(v) for k, v in spans.items()}, "keep_float": []})
+    answers = []
+    for made in (model, replace(model, native=False)):
+        folder = tmp_path / str(made.native)
+        folder.mkdir()
+        exported = runtime.export(made, target, precision, folder)  # type: ignore[arg-type]
+        assert native.needed_by(exported.path) == made.native
+        assert all((folder / name).is_file() == made.native for name in native.SOURCES)
+        session = runtime.load(exported.path, target, precision)  # type: ignore[arg-type]
+        answers.append(np.concatenate([session.run(one[None]) for one in _inputs()]))
+    np.testing.assert_allclose(answers[0], answers[1], rtol=1e-3, atol=1e-4 * np.abs(answers[1]).max())
+
+
+@built
+def test_an_artifact_says_how_to_build_what_it_needs(tmp_path: Path) -> None:
+    """By the command alone, in its folder: with the library built there OpenVINO takes the file, else not."""
+    import openvino
+
+    exported = runtimes.get("openvino").export(_model(), cpu_target("openvino", "fp32"), "fp32", tmp_path)
+    assert native.build_command() in exported.details["native operator"]
+    with pytest.raises(RuntimeError, match=native.OPERATOR):
+        openvino.Core().read_model(exported.path)
+    # 'python' is whichever has OpenVINO.
+    command = native.build_command().replace("python -c", f"'{sys.executable}' -c")
+    subprocess.run(["/bin/sh", "-c", command], cwd=tmp_path, check=True, capture_output=True)
+    core = openvino.Core()
+    core.add_extension(str(tmp_path / native.LIBRARY))
+    assert core.read_model(exported.path).get_results()
+
+
+@built
+def test_the_library_is_built_once_and_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    first = native.library()
+    assert first.is_relative_to(tmp_path)
+    assert [one.name for one in first.parent.iterdir()] == [native.LIBRARY]
+    made = first.stat().st_mtime_ns
+    assert native.library() == first
+    assert first.stat().st_mtime_ns == made
+
+
+def test_no_compiler_or_a_broken_one_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("openvino")
+    if sys.platform != "linux":
+        pytest.skip("built on Linux only")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(native, "_digest", lambda: "0" * 64)
+    monkeypatch.delenv("CXX", raising=False)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert "install g++" in str(native.missing())
+    with pytest.raises(MissingError, match="CXX"):
+        native.library()
+    broken = tmp_path / "broken"
+    broken.write_text("#!/bin/sh\necho 'x.cpp:1: error: no such thing' >&2\nexit 1\n", encoding="utf-8")
+    broken.chmod(0o755)
+    monkeypatch.setenv("CXX", str(broken))
+    with pytest.raises(DeviceError, match="no such thing"):
+        native.library()
+    assert not list(tmp_path.rglob(native.LIBRARY))
+    monkeypatch.setenv("CXX", str(tmp_path / "absent"))
+    with pytest.raises(DeviceError, match="cannot be run"):
+        native.library()
