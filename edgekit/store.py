@@ -25,6 +25,8 @@ from typing import Any
 from edgekit.errors import DeviceError, EdgekitError, InputError
 
 PACKAGE = Path(__file__).resolve().parent
+#: What the results of stages depend on: code, templates, and C++ that is built where it runs.
+_CODE = ("*.py", "*.j2", "*.[ch]pp")
 _DONE = "stage.json"
 _MARK = ".edgekit.json"
 
@@ -74,7 +76,7 @@ def code_sha256(*sources: str) -> str:
     whole = hashlib.sha256()
     for source in sources:
         path = PACKAGE / source
-        files = sorted([*path.rglob("*.py"), *path.rglob("*.j2")]) if path.is_dir() else [path]
+        files = sorted(one for kind in _CODE for one in path.rglob(kind)) if path.is_dir() else [path]
         for file in files:
             whole.update(f"{file.relative_to(PACKAGE).as_posix()}\0".encode() + file.read_bytes())
     return whole.hexdigest()

@@ -101,7 +101,9 @@ class OpenVINO(Runtime):
         made = program.in_precision(model, precision, STYLE)
         with support.quiet():
             try:
-                converted = openvino.convert_model(_as_taken(made), extension=[_scan()] if model.native else None)
+                converted = openvino.convert_model(
+                    _as_taken(made), extension=[native_scan()] if model.native else None
+                )
             except Exception as error:  # the converter's own assertions as well
                 raise UnsupportedError(f"OpenVINO cannot take the network: {support.first_line(error)}") from error
         converted.inputs[0].get_tensor().set_names({support.INPUT})
@@ -134,7 +136,7 @@ class OpenVINO(Runtime):
         return [_Session(compiled, precision) for _ in range(count)]
 
 
-def _scan() -> Any:
+def native_scan() -> Any:
     """How the converter takes a selective scan for the native operator."""
     from openvino.frontend.pytorch import ConversionExtension
     from openvino.utils.node_factory import NodeFactory

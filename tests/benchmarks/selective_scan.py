@@ -22,8 +22,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from edgekit.runtimes import support
+from edgekit.runtimes import native, support
 from edgekit.runtimes.onnxruntime import OPSET
+from edgekit.runtimes.openvino import native_scan
 from edgekit.zoo.state_space import Form, SelectiveScan, kept_whole, selective_scan_reference, write_out
 
 Call = Callable[[], object]
@@ -68,7 +69,9 @@ def openvino_session(program: torch.export.ExportedProgram, feeds: list[Tensor],
 
     settings = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": threads, "PERFORMANCE_HINT": "LATENCY"}
     with support.quiet():
-        request = openvino.compile_model(openvino.convert_model(program), "CPU", settings).create_infer_request()
+        whole = any("selective_scan" in str(node.target) for node in program.graph.nodes)
+        converted = openvino.convert_model(program, extension=[native_scan()] if whole else None)
+        request = openvino.compile_model(converted, "CPU", settings).create_infer_request()
     for index, one in enumerate(feeds):
         request.set_input_tensor(index, openvino.Tensor(one.numpy(), shared_memory=True))
 
@@ -152,6 +155,8 @@ def main() -> None:
             calls[f"{form}, {name} ({len(program.graph.nodes)} nodes)"] = open_session(
                 program, feeds, asked.threads
             )
+    if native.missing() is None:
+        calls["native operator, openvino"] = openvino_session(whole, feeds, asked.threads)
     times: dict[str, list[float]] = {name: [] for name in calls}
     errors = {
         name: float(np.abs(np.asarray(call()) - exact).max() / np.abs(exact).max()) for name, call in calls.items()
