@@ -73,14 +73,15 @@ def float_graph(model: Model, batch: int = 1) -> GraphModule:
     A selective scan is one node. Where the batch is to stay open (``model.dynamic``), it has no number.
     """
     inputs = example(model, batch)
-    return _as_graph(_with_whole_scans(model.network, inputs, model.dynamic), inputs)
+    return _as_graph(_with_whole_scans(model.network, inputs, model), inputs)
 
 
-def _with_whole_scans(network: torch.nn.Module, inputs: torch.Tensor, dynamic: Sequence[Axis]) -> ExportedProgram:
+def _with_whole_scans(network: torch.nn.Module, inputs: torch.Tensor, model: Model) -> ExportedProgram:
+    """Of the model's network, or of a graph that was made of it."""
     from edgekit.zoo import state_space
 
-    with state_space.kept_whole():
-        return export(network, inputs, dynamic)
+    with state_space.kept_whole(model.native):
+        return export(network, inputs, model.dynamic)
 
 
 def _as_graph(program: ExportedProgram, inputs: torch.Tensor) -> GraphModule:
@@ -110,12 +111,12 @@ def float_program(model: Model, style: Style = PORTABLE) -> ExportedProgram:
     from edgekit.zoo import state_space
 
     inputs = example(model)
-    program = _with_whole_scans(model.network, inputs, model.dynamic)
+    program = _with_whole_scans(model.network, inputs, model)
     if style.rewrites:
         graph = _as_graph(program, inputs)
         if _rewrite(graph, style) + (tokens.in_rows(graph) if style.rows else 0):
-            program = _with_whole_scans(graph, inputs, model.dynamic)
-    return program if model.native else state_space.write_out(program, style.scan)
+            program = _with_whole_scans(graph, inputs, model)
+    return state_space.write_out(program, style.scan)
 
 
 def quantized_program(model: Model, style: Style) -> ExportedProgram:
@@ -139,7 +140,7 @@ def quantized_program(model: Model, style: Style) -> ExportedProgram:
     if style.rows:
         tokens.in_rows(graph)
     program = export(graph, example(model), model.dynamic)
-    return program if model.native else state_space.write_out(program, style.scan)
+    return state_space.write_out(program, style.scan)
 
 
 def _rewrite(graph: GraphModule, style: Style) -> int:

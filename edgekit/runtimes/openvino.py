@@ -145,9 +145,12 @@ def native_scan() -> Any:
     nodes.add_extension(str(native.loaded()))
 
     def convert(context: Any) -> Any:
-        return nodes.create(native.OPERATOR, [context.get_input(place) for place in range(6)]).outputs()
+        tensors = [context.get_input(place) for place in range(6)]
+        backwards, raw_steps = (context.get_values_from_const_input(place) for place in (6, 7))
+        settings = {"backwards": int(backwards), "raw_steps": bool(raw_steps)}
+        return nodes.create(native.OPERATOR, tensors, settings).outputs()
 
-    return ConversionExtension("edgekit.selective_scan.default", convert)
+    return ConversionExtension("edgekit.native_scan.default", convert)
 
 
 def _as_taken(program: ExportedProgram) -> ExportedProgram:

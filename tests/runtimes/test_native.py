@@ -20,7 +20,7 @@ from edgekit.model import Model
 from edgekit.quantization import calibration, program
 from edgekit.runtimes import native
 from edgekit.zoo.ss2d import SS2D
-from edgekit.zoo.state_space import selective_scan_reference
+from edgekit.zoo.state_space import native_scan, selective_scan_reference
 from tests.networks import cpu_target
 
 built = pytest.mark.skipif(native.missing() is not None, reason=str(native.missing()))
@@ -47,7 +47,9 @@ def _inputs(count: int = 8) -> NDArray[np.float32]:
     return np.random.default_rng(1).normal(size=(count, 3, 32, 32)).astype(np.float32)
 
 
-def _scan(arguments: Sequence[NDArray[np.float32]], threads: int = 2) -> NDArray[np.float32]:
+def _scan(
+    arguments: Sequence[NDArray[np.float32]], threads: int = 2, backwards: int = 0, raw_steps: bool = False
+) -> NDArray[np.float32]:
     """The operator alone."""
     import openvino
     from openvino import opset13
@@ -56,7 +58,8 @@ def _scan(arguments: Sequence[NDArray[np.float32]], threads: int = 2) -> NDArray
     nodes = NodeFactory()
     nodes.add_extension(str(native.loaded()))
     given = [opset13.parameter(list(one.shape), np.float32) for one in arguments]
-    made = openvino.Model([nodes.create(native.OPERATOR, [one.output(0) for one in given])], given)
+    settings = {"backwards": backwards, "raw_steps": raw_steps}
+    made = openvino.Model([nodes.create(native.OPERATOR, [one.output(0) for one in given], settings)], given)
     compiled = openvino.Core().compile_model(
         made, "CPU", {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": threads}
     )
@@ -101,6 +104,25 @@ def test_no_decay_is_too_fast_or_too_slow(span: float) -> None:
     found = _scan(arguments, threads=1)
     assert np.isfinite(found).all()
     assert np.abs(found - wanted).max() <= 1e-5 * np.abs(wanted).max()
+
+
+@built
+@pytest.mark.parametrize("backwards", [0, 1, 3])
+def test_it_reads_groups_from_their_end_and_makes_steps_positive(backwards: int) -> None:
+    arguments = _arguments((2, 3, 21, 18), 6)
+    # Where log(1 + e^x) is 0, x, and everything between.
+    arguments[1] = np.linspace(-120, 120, arguments[1].size, dtype=np.float32).reshape(arguments[1].shape)
+    doubles = [torch.from_numpy(one).double() for one in arguments]
+    doubles[1] = nn.functional.softplus(doubles[1], threshold=1000)
+    for place in (0, 1, 3, 4):
+        doubles[place][:, 3 - backwards :] = doubles[place][:, 3 - backwards :].flip(2)
+    wanted = selective_scan_reference(*doubles).numpy()
+    wanted[:, 3 - backwards :] = wanted[:, 3 - backwards :, ::-1].copy()
+    found = _scan(arguments, backwards=backwards, raw_steps=True)
+    assert np.abs(found - wanted).max() <= 1e-5 * np.abs(wanted).max()
+    with torch.no_grad():
+        eager = native_scan(*(torch.from_numpy(one) for one in arguments), backwards, True).numpy()
+    assert np.abs(eager - wanted).max() <= 1e-5 * np.abs(wanted).max()
 
 
 @built

@@ -12,12 +12,16 @@
 namespace {
 
 // Inputs u, dt [N, G, L, D], A [G, D, S], B, C [N, G, L, S], skip [G, D]; output [N, G, L, D]; all float32.
+// `backwards`: how many groups, the last ones, are read from their end. `raw_steps`: softplus makes dt positive.
 class SelectiveScan : public ov::op::Op {
 public:
     OPENVINO_OP("SelectiveScan", "edgekit");
 
     SelectiveScan() = default;
-    explicit SelectiveScan(const ov::OutputVector& inputs) : Op(inputs) { constructor_validate_and_infer_types(); }
+    SelectiveScan(const ov::OutputVector& inputs, std::int64_t backwards, bool raw_steps)
+        : Op(inputs), backwards(backwards), raw_steps(raw_steps) {
+        constructor_validate_and_infer_types();
+    }
 
     void validate_and_infer_types() override {
         OPENVINO_ASSERT(get_input_size() == 6, "SelectiveScan takes six inputs");
@@ -27,10 +31,14 @@ public:
     }
 
     std::shared_ptr<ov::Node> clone_with_new_inputs(const ov::OutputVector& inputs) const override {
-        return std::make_shared<SelectiveScan>(inputs);
+        return std::make_shared<SelectiveScan>(inputs, backwards, raw_steps);
     }
 
-    bool visit_attributes(ov::AttributeVisitor&) override { return true; }
+    bool visit_attributes(ov::AttributeVisitor& visitor) override {
+        visitor.on_attribute("backwards", backwards);
+        visitor.on_attribute("raw_steps", raw_steps);
+        return true;
+    }
 
     bool has_evaluate() const override { return true; }
 
@@ -48,11 +56,17 @@ public:
         tbb::parallel_for(std::size_t(0), shape[0] * groups * blocks, [&](std::size_t part) {
             const std::size_t row = part / blocks, group = row % groups, first = part % blocks * edgekit::LANES;
             const std::size_t wide = row * length * channels, narrow = row * length * states;
-            edgekit::scan_block(u + wide, dt + wide, A + group * channels * states, B + narrow, C + narrow,
-                                skip + group * channels, y + wide, length, channels, states, first);
+            const bool turned = group + static_cast<std::size_t>(backwards) >= groups;
+            edgekit::scan_block({u + wide, dt + wide, A + group * channels * states, B + narrow, C + narrow,
+                                 skip + group * channels, y + wide, length, channels, states, turned, raw_steps},
+                                first);
         });
         return true;
     }
+
+private:
+    std::int64_t backwards = 0;
+    bool raw_steps = false;
 };
 
 }  // namespace

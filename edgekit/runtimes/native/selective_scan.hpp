@@ -42,65 +42,88 @@ inline Vector exp2_of_negative(Vector x) {
     return p;
 }
 
+// log(1 + e^x), without overflow: the larger of x and 0, and log(1 + e^-|x|).
+inline Vector softplus(Vector x) {
+    const Vector zero = {};
+    const Vector size = x < zero ? x : -x;
+    const Vector e = exp2_of_negative(size * 1.44269504f);
+    // log(1 + e) = 2 artanh(e / (2 + e)), whose argument is at most 1/3: the first term left out is below 2e-7.
+    const Vector s = e / (e + 2.0f), square = s * s;
+    Vector p = square * (1.0f / 11.0f) + 1.0f / 9.0f;
+    p = p * square + 1.0f / 7.0f;
+    p = p * square + 1.0f / 5.0f;
+    p = p * square + 1.0f / 3.0f;
+    p = p * square + 1.0f;
+    return (x > zero ? x : zero) + 2.0f * s * p;
+}
+
 inline Vector load(const float* from, std::size_t count) {
     Vector found = {};
     std::memcpy(&found, from, count * sizeof(float));
     return found;
 }
 
-// Channels [first, first + count) of one image and one direction, with S of their states, from `state` on.
+// One image and one direction: u, dt and y [length, channels], A [channels, states], B and C [length, states].
+struct Sequence {
+    const float *u, *dt, *A, *B, *C, *skip;
+    float* y;
+    std::size_t length, channels, states;
+    bool backwards;  // read from the end
+    bool raw_steps;  // dt is yet to be made positive, by softplus
+};
+
+// Channels [first, first + count), with S of their states, from `state` on.
 template <std::size_t S>
-void scan_channels(const float* u, const float* dt, const float* A, const float* B, const float* C, const float* skip,
-                   float* y, std::size_t length, std::size_t channels, std::size_t states, std::size_t first,
-                   std::size_t count, std::size_t state) {
+void scan_channels(const Sequence& of, std::size_t first, std::size_t count, std::size_t state) {
     Vector rates[S], held[S];
     for (std::size_t s = 0; s < S; ++s) {
         Vector rate = {};
-        for (std::size_t lane = 0; lane < count; ++lane) rate[lane] = A[(first + lane) * states + state + s];
+        for (std::size_t lane = 0; lane < count; ++lane) rate[lane] = of.A[(first + lane) * of.states + state + s];
         rates[s] = rate * 1.44269504f;  // log2(e)
         held[s] = Vector{};
     }
-    const Vector through = load(skip + first, count);
-    for (std::size_t step = 0; step < length; ++step) {
-        const std::size_t at = step * channels + first;
-        const bool whole = count == LANES;
-        const Vector time = whole ? load(dt + at, LANES) : load(dt + at, count);
-        const Vector input = whole ? load(u + at, LANES) : load(u + at, count);
+    const Vector through = load(of.skip + first, count);
+    const bool whole = count == LANES;
+    for (std::size_t done = 0; done < of.length; ++done) {
+        const std::size_t step = of.backwards ? of.length - 1 - done : done;
+        const std::size_t at = step * of.channels + first;
+        const Vector given = whole ? load(of.dt + at, LANES) : load(of.dt + at, count);
+        const Vector time = of.raw_steps ? softplus(given) : given;
+        const Vector input = whole ? load(of.u + at, LANES) : load(of.u + at, count);
         const Vector scaled = time * input;
-        Vector sum = state == 0 ? through * input : load(y + at, count);
-        const float* writes = B + step * states + state;
-        const float* reads = C + step * states + state;
+        Vector sum = state == 0 ? through * input : load(of.y + at, count);
+        const float* writes = of.B + step * of.states + state;
+        const float* reads = of.C + step * of.states + state;
 #pragma GCC unroll 16
         for (std::size_t s = 0; s < S; ++s) {
             held[s] = exp2_of_negative(time * rates[s]) * held[s] + scaled * writes[s];
             sum += held[s] * reads[s];
         }
         if (whole)
-            std::memcpy(y + at, &sum, sizeof sum);
+            std::memcpy(of.y + at, &sum, sizeof sum);
         else
-            std::memcpy(y + at, &sum, count * sizeof(float));
+            std::memcpy(of.y + at, &sum, count * sizeof(float));
     }
 }
 
 // As above for every state.
-inline void scan_block(const float* u, const float* dt, const float* A, const float* B, const float* C,
-                       const float* skip, float* y, std::size_t length, std::size_t channels, std::size_t states,
-                       std::size_t first) {
-    const std::size_t count = std::min(LANES, channels - first);
-    for (std::size_t state = 0; state < states;) {
-        const std::size_t left = states - state;
-        const auto some = [&](auto&& scan, std::size_t size) {
-            scan(u, dt, A, B, C, skip, y, length, channels, states, first, count, state);
-            state += size;
-        };
-        if (left >= STATES)
-            some(scan_channels<STATES>, STATES);
-        else if (left >= 8)
-            some(scan_channels<8>, 8);
-        else if (left >= 4)
-            some(scan_channels<4>, 4);
-        else
-            some(scan_channels<1>, 1);
+inline void scan_block(const Sequence& of, std::size_t first) {
+    const std::size_t count = std::min(LANES, of.channels - first);
+    for (std::size_t state = 0; state < of.states;) {
+        const std::size_t left = of.states - state;
+        if (left >= STATES) {
+            scan_channels<STATES>(of, first, count, state);
+            state += STATES;
+        } else if (left >= 8) {
+            scan_channels<8>(of, first, count, state);
+            state += 8;
+        } else if (left >= 4) {
+            scan_channels<4>(of, first, count, state);
+            state += 4;
+        } else {
+            scan_channels<1>(of, first, count, state);
+            state += 1;
+        }
     }
 }
 

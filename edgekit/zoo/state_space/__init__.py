@@ -2,7 +2,15 @@
 
 from edgekit.zoo.state_space.chunked import Form
 from edgekit.zoo.state_space.module import SelectiveScan, kept_whole
-from edgekit.zoo.state_space.operator import selective_scan, write_out
+from edgekit.zoo.state_space.operator import native_scan, selective_scan, write_out
 from edgekit.zoo.state_space.reference import selective_scan_reference
 
-__all__ = ["SelectiveScan", "selective_scan_reference", "selective_scan", "Form", "kept_whole", "write_out"]
+__all__ = [
+    "SelectiveScan",
+    "selective_scan_reference",
+    "selective_scan",
+    "native_scan",
+    "Form",
+    "kept_whole",
+    "write_out",
+]

@@ -7,32 +7,41 @@ import importlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from edgekit.zoo.state_space.chunked import chunked_scan
-from edgekit.zoo.state_space.operator import EagerScan, selective_scan
+from edgekit.zoo.state_space.operator import EagerScan, native_scan, selective_scan
 
-_whole: ContextVar[bool] = ContextVar("whole", default=False)
+_kept: ContextVar[Literal["", "whole", "native"]] = ContextVar("kept", default="")
 
 
 @contextmanager
-def kept_whole() -> Iterator[None]:
+def kept_whole(native: bool = False) -> Iterator[None]:
     """Within it, ``torch.export`` makes one node ``edgekit::selective_scan`` of each scan, for ``write_out``.
 
     So nothing inside a scan is quantized, its insides are not searched for ranges, and training a quantized network
     has its backward. Without it the exported program has standard operators, which any converter takes.
+
+    Args:
+        native: make it ``edgekit::native_scan`` instead, which does more, for a runtime that has it.
     """
-    token = _whole.set(True)
+    token = _kept.set("native" if native else "whole")
     try:
         yield
     finally:
-        _whole.reset(token)
+        _kept.reset(token)
 
 
 class SelectiveScan(nn.Module):
     """y = scan of u; see ``selective_scan_reference`` for the recurrence and the shapes. float32 in all cases."""
+
+    @property
+    def native(self) -> bool:
+        """Whether it is being exported for a runtime with edgekit's native operator, which does more."""
+        return torch.compiler.is_exporting() and _kept.get() == "native"
 
     def forward(
         self,
@@ -45,12 +54,29 @@ class SelectiveScan(nn.Module):
     ) -> Tensor:
         """``u, dt [N, G, L, D], A [G, D, S], B, C [N, G, L, S], skip [G, D]`` -> ``y [N, G, L, D]`` in float32."""
         u, dt, A, B, C, skip = (one.float() for one in (u, dt, A, B, C, skip))  # noqa: N806
+        if self.native:
+            y: Tensor = native_scan(u, dt, A, B, C, skip, 0, False)
+            return y
         if torch.compiler.is_exporting():
-            return (selective_scan if _whole.get() else chunked_scan)(u, dt, A, B, C, skip)
+            return (selective_scan if _kept.get() else chunked_scan)(u, dt, A, B, C, skip)
         # In half precision the error of a sum over thousands of steps would show.
         with torch.autocast(u.device.type, enabled=False):
             eager = (_fused() if u.is_cuda else None) or EagerScan.apply
             return eager(u, dt, A, B, C, skip)
+
+    def natively(
+        self,
+        u: Tensor,
+        raw: Tensor,
+        A: Tensor,  # noqa: N803
+        B: Tensor,  # noqa: N803
+        C: Tensor,  # noqa: N803
+        skip: Tensor,
+        backwards: int,
+    ) -> Tensor:
+        """The same where it is ``native``, with dt = softplus(raw), and the last groups read from their end."""
+        y: Tensor = native_scan(u, raw, A, B, C, skip, backwards, True)
+        return y
 
 
 @functools.cache

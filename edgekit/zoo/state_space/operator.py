@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from edgekit.zoo.state_space.chunked import Form, Step, carry, chunk_size, chunked_scan, cut, rates_of_rows, run
 
@@ -38,6 +39,43 @@ def selective_scan(
 @selective_scan.register_fake
 def _shape(u: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor, skip: Tensor) -> Tensor:  # noqa: N803
     return u.new_empty(u.shape)
+
+
+@torch.library.custom_op("edgekit::native_scan", mutates_args=())
+def native_scan(
+    u: Tensor,
+    dt: Tensor,
+    A: Tensor,  # noqa: N803
+    B: Tensor,  # noqa: N803
+    C: Tensor,  # noqa: N803
+    skip: Tensor,
+    backwards: int,
+    raw_steps: bool,
+) -> Tensor:
+    """What runtimes with edgekit's native operator do in one: see ``SelectiveScan.natively``. Not for training."""
+    steps = F.softplus(dt) if raw_steps else dt
+    u, steps, B, C = (_turned(one, backwards) for one in (u, steps, B, C))  # noqa: N806
+    return _turned(_forward(u, steps, A, B, C, skip), backwards)
+
+
+@native_scan.register_fake
+def _native_shape(
+    u: Tensor,
+    dt: Tensor,
+    A: Tensor,  # noqa: N803
+    B: Tensor,  # noqa: N803
+    C: Tensor,  # noqa: N803
+    skip: Tensor,
+    backwards: int,
+    raw_steps: bool,
+) -> Tensor:
+    return u.new_empty(u.shape)
+
+
+def _turned(values: Tensor, backwards: int) -> Tensor:
+    """``[N, G, L, W]`` with the steps of its last groups in reverse."""
+    first, last = values.tensor_split([values.shape[1] - backwards], 1)
+    return torch.cat((first, last.flip(2)), 1)
 
 
 def _forward(u: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor, skip: Tensor) -> Tensor:  # noqa: N803
