@@ -72,9 +72,9 @@ struct Sequence {
     bool raw_steps;  // dt is yet to be made positive, by softplus
 };
 
-// Channels [first, first + count), with S of their states, from `state` on.
+// Channels [first, first + count), with S of their states, from `state` on. By value: else every store might change it.
 template <std::size_t S>
-void scan_channels(const Sequence& of, std::size_t first, std::size_t count, std::size_t state) {
+void scan_channels(const Sequence of, std::size_t first, std::size_t count, std::size_t state) {
     Vector rates[S], held[S];
     for (std::size_t s = 0; s < S; ++s) {
         Vector rate = {};
@@ -84,11 +84,18 @@ void scan_channels(const Sequence& of, std::size_t first, std::size_t count, std
     }
     const Vector through = load(of.skip + first, count);
     const bool whole = count == LANES;
+    const auto place = [&](std::size_t done) { return of.backwards ? of.length - 1 - done : done; };
+    const auto time_of = [&](std::size_t step) {
+        const float* from = of.dt + step * of.channels + first;
+        const Vector given = whole ? load(from, LANES) : load(from, count);
+        return of.raw_steps ? softplus(given) : given;
+    };
+    Vector next = time_of(place(0));
     for (std::size_t done = 0; done < of.length; ++done) {
-        const std::size_t step = of.backwards ? of.length - 1 - done : done;
-        const std::size_t at = step * of.channels + first;
-        const Vector given = whole ? load(of.dt + at, LANES) : load(of.dt + at, count);
-        const Vector time = of.raw_steps ? softplus(given) : given;
+        const std::size_t step = place(done), at = step * of.channels + first;
+        const Vector time = next;
+        // Begun here, as its long chain of operations needs nothing of this step's.
+        if (done + 1 < of.length) next = time_of(place(done + 1));
         const Vector input = whole ? load(of.u + at, LANES) : load(of.u + at, count);
         const Vector scaled = time * input;
         Vector sum = state == 0 ? through * input : load(of.y + at, count);
