@@ -146,9 +146,9 @@ class Run:
                     references[QUANTIZED] = step
         wanted = variants(line, self.targets, self.recipe)
         self.warnings += self._closed()
-        reason = not_native(line, self.targets) if self.recipe.native_operators else ""
-        if reason:
-            self.warnings.append(f"'native_operators' changes nothing: {reason}")
+        if self.recipe.native_operators:
+            reason = not_native(line, self.targets)
+            self.warnings.append(f"'native_operators' changes nothing: {reason}" if reason else _NATIVE)
         return self._judge(wanted, references, evaluation, analyses, data, prepared)
 
     def _closed(self) -> list[str]:
@@ -368,6 +368,10 @@ class Run:
 
 
 #: What the record says of an artifact that could not be made.
+_NATIVE = (
+    "files named '-native' run only where the library of edgekit's operator is loaded; it is built from the C++ "
+    "sources beside them, by the command in their example.py"
+)
 _REFUSED = {"file": "", "sha256": "", "size_bytes": 0, "inputs": [], "outputs": [], "details": {}}
 
 
