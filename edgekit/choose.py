@@ -29,7 +29,7 @@ def recommend(artifacts: Sequence[Artifact], measurements: Sequence[Measurement]
 
 
 def _beats(one: Artifact, best: Artifact, times: dict[str, list[list[float]]]) -> bool:
-    """Whether the interval of the ratio leaves 1 out; among equals in precision the lower p50 is enough."""
+    """Whether the interval of the ratio leaves 1 out; among equals in precision a ratio above 1 is enough."""
     ratio, low, _ = speedup_in_turn(times[best.name], times[one.name])
     return low > 1 or (ratio > 1 and _precise_first(one) == _precise_first(best))
 

@@ -16,7 +16,7 @@ import edgekit
 from edgekit import card, hygiene, outputs, record, runtimes, store, thumbnails, verdict
 from edgekit import recipe as recipes
 from edgekit.analysis import Analyses
-from edgekit.candidates import not_native, variants
+from edgekit.candidates import dynamic, not_native, variants
 from edgekit.choose import recommend
 from edgekit.data.prepared import Prepared, prepare
 from edgekit.errors import DeviceError, InputError, MissingError, UnsupportedError
@@ -154,7 +154,7 @@ class Run:
     def _closed(self) -> list[str]:
         """What is to be said of targets whose files cannot leave open what the recipe wants open."""
         asked, named = set(self.recipe.dynamic), self.targets.items()
-        closed = {name: asked - set(runtimes.get(target.runtime).dynamic) for name, target in named}
+        closed = {name: asked - set(dynamic(runtimes.get(one.runtime), self.recipe)) for name, one in named}
         return [
             f"{name}: its files have a fixed {' and '.join(sorted(axes))} and take one input at a time; "
             "the recipe's 'dynamic' holds for ONNX Runtime and OpenVINO"

@@ -195,6 +195,7 @@ def speedup(
     """
     sides = _sides(base, other)
     centre = [float(np.median(np.concatenate(side))) for side in sides]
+    _check_positive(centre)
     rng = np.random.default_rng(seed)
     counts = [len(side) for side in sides]
     first = rng.integers(0, counts[0], (resamples, counts[0]))
@@ -233,6 +234,8 @@ def speedup_in_turn(
     sides = _sides(base, other)
     if len(sides[0]) != len(sides[1]):
         return speedup(base, other, resamples, seed)
+    centres = [[float(np.median(one)) for one in side] for side in sides]
+    _check_positive([*centres[0], *centres[1]])
     rng = np.random.default_rng(seed)
     rounds = range(len(sides[0]))
     # Row r: the ratio of round r in each resample of its samples.
@@ -242,7 +245,7 @@ def speedup_in_turn(
     within = np.stack(medians[0]) / np.stack(medians[1])
     drawn = rng.integers(0, len(rounds), (len(rounds), resamples))
     ratios = np.median(np.take_along_axis(within, drawn, axis=0), axis=0)
-    centre = float(np.median([np.median(sides[0][r]) / np.median(sides[1][r]) for r in rounds]))
+    centre = float(np.median([one / two for one, two in zip(*centres, strict=True)]))
     return centre, *_interval(ratios)
 
 
@@ -250,9 +253,12 @@ def _sides(base: Sequence[Sequence[float]], other: Sequence[Sequence[float]]) ->
     sides = [[finite(one) for one in side] for side in (base, other)]
     if not sides[0] or not sides[1]:
         raise InputError("a speed-up needs samples of both sides")
-    if min(float(np.median(one)) for side in sides for one in side) <= 0.0:
-        raise InputError("a latency of 0 s has no ratio", remedy="the clock is too coarse for this artifact")
     return sides
+
+
+def _check_positive(medians: Sequence[float]) -> None:
+    if min(medians) <= 0.0:
+        raise InputError("a latency of 0 s has no ratio", remedy="the clock is too coarse for this artifact")
 
 
 def _interval(ratios: NDArray[np.float64]) -> tuple[float, float]:

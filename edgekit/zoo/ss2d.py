@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from edgekit.zoo.mamba import initial_rates, initial_steps
-from edgekit.zoo.state_space import SelectiveScan
+from edgekit.zoo.state_space import SelectiveScan, native_scan
 
 
 class SS2D(nn.Module):
@@ -76,7 +76,7 @@ class SS2D(nn.Module):
         a = -torch.exp(self.A_logs).view(self.directions, inner, states)
         skip = self.Ds.view(self.directions, inner)
         if native:
-            y = self.scan.natively(u, raw, a, b, c, skip, max(self.directions - 2, 0))
+            y = native_scan(u, raw, a, b, c, skip, max(self.directions - 2, 0), True)
         else:
             y = self.scan(u, F.softplus(raw), a, b, c, skip)
         total = self._image(y[:, 0], 0, False, height, width)

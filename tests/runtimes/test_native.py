@@ -107,6 +107,24 @@ def test_no_decay_is_too_fast_or_too_slow(span: float) -> None:
 
 
 @built
+@pytest.mark.parametrize("place", range(6))
+def test_what_is_no_number_is_seen_in_the_result(place: int) -> None:
+    for raw_steps in (False, True):
+        arguments = _arguments((1, 1, 5, 16), 4)
+        arguments[place].flat[0] = np.nan
+        assert np.isnan(_scan(arguments, raw_steps=raw_steps)).any()
+
+
+@built
+@pytest.mark.parametrize("place", range(1, 6))
+def test_sizes_that_do_not_fit_are_refused(place: int) -> None:
+    arguments = _arguments((1, 2, 5, 16), 4)
+    arguments[place] = np.ascontiguousarray(arguments[place][..., :-1])
+    with pytest.raises(RuntimeError, match="do not fit"):
+        _scan(arguments)
+
+
+@built
 @pytest.mark.parametrize("backwards", [0, 1, 3])
 def test_it_reads_groups_from_their_end_and_makes_steps_positive(backwards: int) -> None:
     arguments = _arguments((2, 3, 21, 18), 6)

@@ -27,6 +27,8 @@ public:
         OPENVINO_ASSERT(get_input_size() == 6, "SelectiveScan takes six inputs");
         for (std::size_t i = 0; i < 6; ++i)
             OPENVINO_ASSERT(get_input_element_type(i).compatible(ov::element::f32), "SelectiveScan takes float32");
+        for (const std::size_t i : {0, 3})
+            OPENVINO_ASSERT(get_input_partial_shape(i).rank().compatible(4), "SelectiveScan takes [N, G, L, *]");
         set_output_type(0, ov::element::f32, get_input_partial_shape(0));
     }
 
@@ -46,6 +48,13 @@ public:
         const ov::Shape shape = inputs[0].get_shape();
         const std::size_t groups = shape[1], length = shape[2], channels = shape[3];
         const std::size_t states = inputs[3].get_shape()[3];
+        // A file may be altered, and nothing outside of the tensors may be read.
+        const ov::Shape narrow_shape{shape[0], groups, length, states};
+        OPENVINO_ASSERT(inputs[1].get_shape() == shape && inputs[3].get_shape() == narrow_shape &&
+                            inputs[4].get_shape() == narrow_shape &&
+                            inputs[2].get_shape() == ov::Shape({groups, channels, states}) &&
+                            inputs[5].get_shape() == ov::Shape({groups, channels}) && length > 0 && backwards >= 0,
+                        "SelectiveScan: the sizes of its inputs do not fit one another");
         outputs[0].set_shape(shape);
         const float *u = inputs[0].data<const float>(), *dt = inputs[1].data<const float>(),
                     *A = inputs[2].data<const float>(), *B = inputs[3].data<const float>(),

@@ -21,9 +21,10 @@ constexpr std::size_t STATES = 16;
 typedef float Vector __attribute__((vector_size(LANES * sizeof(float))));
 typedef std::int32_t Integers __attribute__((vector_size(LANES * sizeof(std::int32_t))));
 
-// 2^x for x <= 0, to about 2 units in the last place; no less than 2^-126, which a state does not feel.
+// 2^x for x <= 0, to about 2 units in the last place; no less than 2^-126, which a state does not feel. What is no
+// number stays none: it must be seen in the result.
 inline Vector exp2_of_negative(Vector x) {
-    x = x > -126.0f ? x : Vector{} - 126.0f;
+    x = x < -126.0f ? Vector{} - 126.0f : x;
     // Adding 1.5 * 2^23 rounds to the nearest integer, which then stands in the last bits.
     const Vector shifted = x + 12582912.0f;
     const Vector r = x - (shifted - 12582912.0f);

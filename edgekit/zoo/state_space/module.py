@@ -64,20 +64,6 @@ class SelectiveScan(nn.Module):
             eager = (_fused() if u.is_cuda else None) or EagerScan.apply
             return eager(u, dt, A, B, C, skip)
 
-    def natively(
-        self,
-        u: Tensor,
-        raw: Tensor,
-        A: Tensor,  # noqa: N803
-        B: Tensor,  # noqa: N803
-        C: Tensor,  # noqa: N803
-        skip: Tensor,
-        backwards: int,
-    ) -> Tensor:
-        """The same where it is ``native``, with dt = softplus(raw), and the last groups read from their end."""
-        y: Tensor = native_scan(u, raw, A, B, C, skip, backwards, True)
-        return y
-
 
 @functools.cache
 def _fused() -> Callable[..., Tensor] | None:

@@ -36,11 +36,6 @@ def selective_scan(
     return _forward(u, dt, A, B, C, skip)
 
 
-@selective_scan.register_fake
-def _shape(u: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor, skip: Tensor) -> Tensor:  # noqa: N803
-    return u.new_empty(u.shape)
-
-
 @torch.library.custom_op("edgekit::native_scan", mutates_args=())
 def native_scan(
     u: Tensor,
@@ -52,23 +47,22 @@ def native_scan(
     backwards: int,
     raw_steps: bool,
 ) -> Tensor:
-    """What runtimes with edgekit's native operator do in one: see ``SelectiveScan.natively``. Not for training."""
+    """What runtimes with edgekit's native operator do in one; for their export, not for training.
+
+    Args:
+        u, A, B, C, skip: as in ``selective_scan_reference``.
+        dt: likewise, or what softplus makes it of, where ``raw_steps``.
+        backwards: how many groups, the last ones, are read from their end.
+        raw_steps: see ``dt``.
+    """
     steps = F.softplus(dt) if raw_steps else dt
     u, steps, B, C = (_turned(one, backwards) for one in (u, steps, B, C))  # noqa: N806
     return _turned(_forward(u, steps, A, B, C, skip), backwards)
 
 
+@selective_scan.register_fake
 @native_scan.register_fake
-def _native_shape(
-    u: Tensor,
-    dt: Tensor,
-    A: Tensor,  # noqa: N803
-    B: Tensor,  # noqa: N803
-    C: Tensor,  # noqa: N803
-    skip: Tensor,
-    backwards: int,
-    raw_steps: bool,
-) -> Tensor:
+def _shape(u: Tensor, *others: object) -> Tensor:
     return u.new_empty(u.shape)
 
 
