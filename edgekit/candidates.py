@@ -14,7 +14,7 @@ from edgekit import record, runtimes
 from edgekit.lineage import Lineage
 from edgekit.quantization.scheme import Scheme
 from edgekit.recipe import Recipe
-from edgekit.runtimes import native, own_int8, support
+from edgekit.runtimes import own_int8, support
 from edgekit.runtimes.base import Runtime
 from edgekit.target import Axis, Target
 from edgekit.variant import FUSED, PYTORCH, QUANTIZED, Calibrated, Made, Variant
@@ -40,11 +40,14 @@ def variants(line: Lineage, targets: Mapping[str, Target], recipe: Recipe) -> li
 
 def not_native(line: Lineage, targets: Mapping[str, Target]) -> str:
     """Why no file of these targets can have a native operator in it; empty where one can."""
-    if not any(runtimes.get(target.runtime).native for target in targets.values()):
-        return "none of the targets runs OpenVINO, for which alone they are written"
+    every = [runtimes.get(target.runtime).native_library(target) for target in targets.values()]
+    libraries = [one for one in every if one is not None]
+    if not libraries:
+        return "they are written for OpenVINO and ONNX Runtime on the CPU, in which none of the targets runs"
     if not _scans(line.final):
         return "the network has no selective scan"
-    return native.missing() or ""
+    reasons = [one.missing() for one in libraries]
+    return "" if None in reasons else str(reasons[0])
 
 
 def _natively(made: list[Variant]) -> list[Variant]:

@@ -8,7 +8,6 @@ from typing import Any
 
 from edgekit import outputs, store, templates
 from edgekit.recipe import Recipe
-from edgekit.runtimes import native
 from edgekit.runtimes.base import Exported
 from edgekit.variant import Variant
 
@@ -51,6 +50,7 @@ def write(folder: Path, variant: Variant, exported: Exported, recipe: Recipe) ->
 
 def _example(variant: Variant, recipe: Recipe) -> str:
     # A program, no page; every value is one of a few words of ours.
+    library = variant.runtime.native_library(variant.target) if variant.native else None
     made = templates.environment(_EXAMPLE.parent)
     return made.get_template(_EXAMPLE.name).render(
         runtime=variant.target.runtime,
@@ -58,6 +58,6 @@ def _example(variant: Variant, recipe: Recipe) -> str:
         hint=variant.options.get("INFERENCE_PRECISION_HINT", _HINTS.get(variant.precision, "f32")),
         per_image=recipe.input.normalization == "per_image",
         dense=recipe.task.kind == "segmentation",
-        library=native.LIBRARY if variant.native else "",
-        build=native.build_command(),
+        library=library.file if library else "",
+        build=library.command() if library else "",
     )

@@ -30,6 +30,10 @@ targets: [cpu]
 """
 
 
+#: Runtimes that have native operators.
+_NATIVELY: tuple[RuntimeName, ...] = ("openvino", "onnxruntime")
+
+
 def _made(model: Model, key: str, folder: Path) -> Made:
     made = Made(Finished(key, folder, {}, 0.0, True), None)
     vars(made)["model"] = model  # as if it had been loaded
@@ -89,19 +93,23 @@ def test_a_selective_scan_is_not_given_to_the_own_tool(tmp_path: Path) -> None:
 def test_native_operators_stand_beside_the_standard_ones_where_a_recipe_asks(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(native, "missing", lambda: None)
-    asked = _recipe(tmp_path, "native_operators: true\nown_quantizers: false\n")
+    monkeypatch.setattr(native.Library, "missing", lambda _: None)
     scanning = replace(small_model(), network=SS2D(8))
-    plain = _names(scanning, _recipe(tmp_path, "own_quantizers: false\n"), tmp_path, "openvino")
-    assert {"source", "cpu-fp32", "cpu-int8"} <= set(plain)
-    natively = [f"{name}-native" for name in plain if name != "source"]
-    assert _names(scanning, asked, tmp_path, "openvino") == plain + natively
-    # No scan, a runtime that has none, or no compiler.
-    assert _names(small_model(), asked, tmp_path, "openvino") == plain
-    assert _names(scanning, asked, tmp_path) == ["source", "cpu-fp32", "cpu-int8"]
-    monkeypatch.setattr(native, "missing", lambda: "no C++ compiler")
-    assert _names(scanning, asked, tmp_path, "openvino") == plain
-    aim = {"cpu": target.load("intel-cpu")}
-    assert candidates.not_native(_line(scanning, tmp_path), aim) == "no C++ compiler"
+    for runtime in _NATIVELY:
+        plain = _names(scanning, _recipe(tmp_path, "own_quantizers: false\n"), tmp_path, runtime)
+        assert {"source", "cpu-fp32", "cpu-int8"} <= set(plain)
+        asked = _recipe(tmp_path, "native_operators: true\nown_quantizers: false\n")
+        natively = [f"{name}-native" for name in plain if name != "source"]
+        assert _names(scanning, asked, tmp_path, runtime) == plain + natively
+        # No scan, or no compiler.
+        assert _names(small_model(), asked, tmp_path, runtime) == plain
+        with monkeypatch.context() as without:
+            without.setattr(native.Library, "missing", lambda _: "no C++ compiler")
+            assert _names(scanning, asked, tmp_path, runtime) == plain
+            aim = {"cpu": target.load("cpu"), "intel": target.load("intel-cpu")}
+            assert candidates.not_native(_line(scanning, tmp_path), aim) == "no C++ compiler"
     assert "no selective scan" in candidates.not_native(_line(small_model(), tmp_path), aim)
-    assert "OpenVINO" in candidates.not_native(_line(scanning, tmp_path), {"cpu": target.load("cpu")})
+    # A runtime, or a device of it, that has none.
+    assert _names(scanning, asked, tmp_path, "litert") == ["source", "cpu-fp32", "cpu-int8"]
+    for other in (target.load("android"), target.load("cpu").model_copy(update={"device": "CUDA"})):
+        assert "OpenVINO and ONNX Runtime" in candidates.not_native(_line(scanning, tmp_path), {"a": other})

@@ -101,8 +101,9 @@ class Common(Frozen):
     )
     native_operators: bool = Field(
         default=False,
-        description="make OpenVINO's files with edgekit's native selective scan too, beside those of standard "
-        "operators; it is built here by a C++ compiler, and they run only where its library is loaded",
+        description="make files of OpenVINO and ONNX Runtime with edgekit's native selective scan too, beside "
+        "those of standard operators; it is built here by a C++ compiler, and they run only where its library is "
+        "loaded",
     )
     evaluation: Evaluation = Evaluation()
     benchmark: Benchmark = Benchmark()

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from edgekit.model import Model
     from edgekit.quantization.scheme import Activations
     from edgekit.record import TensorSpec
+    from edgekit.runtimes.native import Library
     from edgekit.target import Axis, Precision, Target
 
 
@@ -109,8 +110,6 @@ class Runtime(Protocol):
     fast_activations: Activations | None = None
     #: Axes that its files can leave open.
     dynamic: tuple[Axis, ...] = ()
-    #: Whether its files can have edgekit's native operators in them.
-    native: bool = False
     #: Precisions that are a setting at loading; their file is that of fp32.
     set_at_load: tuple[Precision, ...] = ()
 
@@ -129,6 +128,10 @@ class Runtime(Protocol):
     def rest_in_bf16(self, target: Target) -> dict[str, str]:
         """The options that run in BF16 what an INT8 file leaves in float; empty where that cannot be had."""
         return {}
+
+    def native_library(self, target: Setting) -> Library | None:
+        """Where edgekit's native operators for this target's files are; none where there are none."""
+        return None
 
     def export(self, model: Model, target: Target, precision: Precision, folder: Path) -> Exported:
         """Write ``model`` into ``folder`` for batch 1 of its input size, or with its ``dynamic`` axes open."""

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from edgekit.errors import DeviceError, UnsupportedError
 from edgekit.quantization.placement import Style
-from edgekit.runtimes import support
+from edgekit.runtimes import native, support
 from edgekit.runtimes.base import Executed, Exported, Runtime
 
 if TYPE_CHECKING:
@@ -46,6 +46,8 @@ STYLE = Style(
 #: Nodes of a program up to which the exporter rewrites patterns. It looks for each in the whole graph, which takes
 #: minutes for the thousands of nodes that selective scans have; ONNX Runtime finds most of them again by itself.
 _MOST_REWRITTEN = 4000
+#: At the end of a file, in which the operators' sets are named.
+_TAIL_BYTES = 4096
 _INT8_OPERATORS = {"QLinearConv", "QLinearMatMul", "QGemm", "MatMulInteger", "ConvInteger", "MatMulIntegerToFloat"}
 #: Where an INT8 operator takes its weights; the others take them second.
 _WEIGHTS = {"QLinearConv": 3, "QLinearMatMul": 3, "QGemm": 3}
@@ -80,6 +82,7 @@ def to_onnx(program: ExportedProgram, path: Path) -> None:
                 output_names=[support.OUTPUT],
                 verbose=False,
                 optimize=small,
+                custom_translation_table=native_operators(),
             )
             if made is not None and not small:
                 optimizer.fold_constants(made.model)
@@ -101,6 +104,43 @@ def to_onnx(program: ExportedProgram, path: Path) -> None:
     _name_batch(proto.graph)
     onnx.checker.check_model(proto)
     path.write_bytes(proto.SerializeToString())
+
+
+def native_operators() -> dict[Any, Any]:
+    """How the exporter takes what an ONNX file has as edgekit's native operators."""
+    import torch
+    from onnx import defs
+    from onnxscript import values
+
+    from edgekit.zoo import state_space  # noqa: F401  (registers the operator)
+
+    one = defs.OpSchema.FormalParameter
+    schema = defs.OpSchema(
+        native.OPERATOR,
+        native.ONNX_SET,
+        1,
+        inputs=[one(name, "T") for name in ("u", "dt", "A", "B", "C", "skip")],
+        outputs=[one("y", "T")],
+        type_constraints=[("T", ["tensor(float)"], "")],
+        attributes=[
+            defs.OpSchema.Attribute("backwards", defs.OpSchema.AttrType.INT, ""),
+            defs.OpSchema.Attribute("raw_steps", defs.OpSchema.AttrType.INT, ""),
+        ],
+    )
+    made: Any = values.Op(values.Opset(native.ONNX_SET, 1), native.OPERATOR, schema)
+
+    def scan(*arguments: Any) -> Any:
+        *tensors, backwards, raw_steps = arguments
+        return made(*tensors, backwards=backwards, raw_steps=int(raw_steps))
+
+    return {torch.ops.edgekit.native_scan.default: scan}
+
+
+def _needs_native_operators(path: Path) -> bool:
+    """Whether the file names their set, which stands after everything large in it."""
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - _TAIL_BYTES))
+        return native.ONNX_SET.encode() in file.read()
 
 
 def _name_batch(graph: Any) -> None:
@@ -149,6 +189,10 @@ class OnnxRuntime(Runtime):
             return None
         return f"this ONNX Runtime has no {provider} (it has {', '.join(known)}); pip install onnxruntime-gpu"
 
+    def native_library(self, target: Setting) -> native.Library | None:
+        """See ``Runtime``."""
+        return native.ONNXRUNTIME if target.device == "CPU" else None
+
     def export(self, model: Model, target: Target, precision: Precision, folder: Path) -> Exported:
         """Write ``model.onnx``, in Q/DQ form for INT8."""
         from edgekit.quantization import program
@@ -157,9 +201,11 @@ class OnnxRuntime(Runtime):
         path = folder / "model.onnx"
         to_onnx(made, path)
         inputs, outputs = support.specs(model)
-        return Exported(
-            path, inputs, outputs, {"format": "ONNX", "opset": OPSET, "exporter": "torch.onnx (dynamo)"}
-        )
+        details = {"format": "ONNX", "opset": OPSET, "exporter": "torch.onnx (dynamo)"}
+        if model.native:
+            native.ONNXRUNTIME.write_sources(folder)
+            details["native operator"] = native.ONNXRUNTIME.command()
+        return Exported(path, inputs, outputs, details)
 
     def load(self, path: Path, target: Setting, precision: Precision) -> _Session:
         """Open the file with all graph optimizations."""
@@ -185,7 +231,9 @@ class _Session:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = support.threads(target.threads)
         options.log_severity_level = 3
-        self._options = options
+        self._natively = _needs_native_operators(path)
+        if self._natively:
+            options.register_custom_ops_library(str(native.ONNXRUNTIME.path()))
         own = {"trt_fp16_enable": precision == "fp16"} if target.device == "TENSORRT" else {}
         self._providers: list[Any] = [(_PROVIDERS[target.device], own)]
         self._on_cpu = target.device == "CPU"
@@ -252,6 +300,8 @@ class _Session:
         options = self._library.SessionOptions()
         options.log_severity_level = 4
         options.enable_profiling = True
+        if self._natively:
+            options.register_custom_ops_library(str(native.ONNXRUNTIME.path()))
         with tempfile.TemporaryDirectory() as folder:
             options.optimized_model_filepath = str(Path(folder) / "optimized.onnx")
             options.profile_file_prefix = str(Path(folder) / "profile")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -56,7 +57,6 @@ class OpenVINO(Runtime):
     #: A zero point other than 0 must be corrected for; linear layers take up to twice as long with it.
     fast_activations: Activations | None = "symmetric_or_unsigned"
     dynamic: tuple[Axis, ...] = ("batch",)
-    native = True
     set_at_load: tuple[Precision, ...] = ("bf16", "fp16")
 
     def cannot_export(self, target: Target) -> str | None:
@@ -91,6 +91,10 @@ class OpenVINO(Runtime):
             return {}
         return {_KEY: _HINT["bf16"]}
 
+    def native_library(self, target: Setting) -> native.Library | None:
+        """See ``Runtime``."""
+        return native.OPENVINO if target.device == "CPU" else None
+
     def export(self, model: Model, target: Target, precision: Precision, folder: Path) -> Exported:
         """Write ``model.xml`` and ``model.bin``; weights stay in float32 or INT8."""
         no_telemetry()
@@ -118,8 +122,8 @@ class OpenVINO(Runtime):
             "files": ["model.xml", "model.bin"],
         }
         if model.native:
-            details["files"] += native.write_sources(folder)
-            details["native operator"] = f"{native.OPERATOR}, built by: {native.build_command()}"
+            details["files"] += native.OPENVINO.write_sources(folder)
+            details["native operator"] = native.OPENVINO.command()
         return Exported(path, inputs, outputs, details)
 
     def load(self, path: Path, target: Setting, precision: Precision) -> _Session:
@@ -142,7 +146,7 @@ def native_scan() -> Any:
     from openvino.utils.node_factory import NodeFactory
 
     nodes = NodeFactory()
-    nodes.add_extension(str(native.loaded()))
+    nodes.add_extension(str(extension()))
 
     def convert(context: Any) -> Any:
         tensors = [context.get_input(place) for place in range(6)]
@@ -151,6 +155,16 @@ def native_scan() -> Any:
         return nodes.create(native.OPERATOR, tensors, settings).outputs()
 
     return ConversionExtension("edgekit.native_scan.default", convert)
+
+
+def extension() -> Path:
+    """The library, in memory until the process ends: nodes of its operators may outlive whoever loaded it.
+
+    To be called once ``openvino`` is imported, whose libraries it needs.
+    """
+    path = native.OPENVINO.path()
+    ctypes.CDLL(str(path))
+    return path
 
 
 def _as_taken(program: ExportedProgram) -> ExportedProgram:
@@ -216,8 +230,8 @@ def _compile(path: Path, target: Setting, precision: Precision, mode: dict[str, 
     settings = {_KEY: _HINT[precision], **mode, **target.options}
     try:
         core = openvino.Core()
-        if native.needed_by(path):
-            core.add_extension(str(native.loaded()))
+        if f'version="{native.OPENVINO_SET}"'.encode() in path.read_bytes():
+            core.add_extension(str(extension()))
         return core.compile_model(core.read_model(path), target.device, settings)
     except RuntimeError as error:
         raise DeviceError(f"OpenVINO cannot load it: {error}", where=str(path)) from error

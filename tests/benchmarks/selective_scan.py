@@ -24,6 +24,7 @@ from torch import Tensor, nn
 
 from edgekit.runtimes import native, support
 from edgekit.runtimes.onnxruntime import OPSET
+from edgekit.runtimes.onnxruntime import native_operators as onnxruntime_native_operators
 from edgekit.runtimes.openvino import native_scan
 from edgekit.zoo.state_space import Form, SelectiveScan, kept_whole, selective_scan_reference, write_out
 
@@ -63,14 +64,17 @@ def published_loop(u: Tensor, dt: Tensor, rates: Tensor, b: Tensor, c: Tensor, s
     return y.view(batch, groups, channels, length).transpose(2, 3)
 
 
+def _natively(program: torch.export.ExportedProgram) -> bool:
+    return any("native_scan" in str(node.target) for node in program.graph.nodes)
+
+
 def openvino_session(program: torch.export.ExportedProgram, feeds: list[Tensor], threads: int) -> Call:
     """OpenVINO on the CPU in float32."""
     import openvino
 
     settings = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": threads, "PERFORMANCE_HINT": "LATENCY"}
     with support.quiet():
-        whole = any("native_scan" in str(node.target) for node in program.graph.nodes)
-        converted = openvino.convert_model(program, extension=[native_scan()] if whole else None)
+        converted = openvino.convert_model(program, extension=[native_scan()] if _natively(program) else None)
         request = openvino.compile_model(converted, "CPU", settings).create_infer_request()
     for index, one in enumerate(feeds):
         request.set_input_tensor(index, openvino.Tensor(one.numpy(), shared_memory=True))
@@ -87,9 +91,17 @@ def onnxruntime_session(program: torch.export.ExportedProgram, feeds: list[Tenso
     import onnxruntime
 
     with support.quiet():
-        made = torch.onnx.export(program, dynamo=True, opset_version=OPSET, verbose=False)
+        made = torch.onnx.export(
+            program,
+            dynamo=True,
+            opset_version=OPSET,
+            verbose=False,
+            custom_translation_table=onnxruntime_native_operators(),
+        )
     assert made is not None
     options = onnxruntime.SessionOptions()
+    if _natively(program):
+        options.register_custom_ops_library(str(native.ONNXRUNTIME.path()))
     options.intra_op_num_threads = threads
     options.log_severity_level = 3
     session = onnxruntime.InferenceSession(
@@ -155,10 +167,11 @@ def main() -> None:
             calls[f"{form}, {name} ({len(program.graph.nodes)} nodes)"] = open_session(
                 program, feeds, asked.threads
             )
-    if native.missing() is None:
-        with kept_whole(native=True), torch.no_grad():
-            program = torch.export.export(Case(rates, skip), tuple(feeds))
-        calls["native operator, openvino"] = openvino_session(program, feeds, asked.threads)
+    with kept_whole(native=True), torch.no_grad():
+        program = torch.export.export(Case(rates, skip), tuple(feeds))
+    for name, library in (("openvino", native.OPENVINO), ("onnxruntime", native.ONNXRUNTIME)):
+        if library.missing() is None:
+            calls[f"native operator, {name}"] = RUNTIMES[name](program, feeds, asked.threads)
     times: dict[str, list[float]] = {name: [] for name in calls}
     errors = {
         name: float(np.abs(np.asarray(call()) - exact).max() / np.abs(exact).max()) for name, call in calls.items()

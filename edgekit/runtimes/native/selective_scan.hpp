@@ -135,4 +135,49 @@ inline void scan_block(const Sequence& of, std::size_t first) {
     }
 }
 
+// How many tensors the operator takes, and their places.
+enum Input : std::size_t { U, DT, A, B, C, SKIP, INPUTS };
+
+// The whole operator: u, dt [N, G, L, D], A [G, D, S], B, C [N, G, L, S], skip [G, D]; y [N, G, L, D].
+class Scan {
+public:
+    // `Shape` is a vector of sizes. A file may be altered, and nothing outside of the tensors may be read.
+    template <typename Shape>
+    static bool fit(const Shape (&shapes)[INPUTS], std::int64_t backwards) {
+        const Shape& u = shapes[U];
+        if (u.size() != 4 || shapes[B].size() != 4 || u[2] < 1 || backwards < 0) return false;
+        const auto groups = u[1], length = u[2], channels = u[3], states = shapes[B][3];
+        const Shape narrow{u[0], groups, length, states};
+        return shapes[DT] == u && shapes[B] == narrow && shapes[C] == narrow &&
+               shapes[A] == Shape{groups, channels, states} && shapes[SKIP] == Shape{groups, channels};
+    }
+
+    // The last `backwards` groups are read from their end. `raw_steps`: softplus makes dt positive.
+    template <typename Shape>
+    Scan(const float* const (&inputs)[INPUTS], float* y, const Shape& u, std::size_t states, std::int64_t backwards,
+         bool raw_steps)
+        : inputs(inputs), y(y), images(u[0]), groups(u[1]), length(u[2]), channels(u[3]), states(states),
+          backwards(static_cast<std::size_t>(backwards)), raw_steps(raw_steps) {}
+
+    // How many parts may be computed beside one another.
+    std::size_t parts() const { return images * groups * blocks(); }
+
+    void compute(std::size_t part) const {
+        const std::size_t row = part / blocks(), group = row % groups, first = part % blocks() * LANES;
+        const std::size_t wide = row * length * channels, narrow = row * length * states;
+        scan_block({inputs[U] + wide, inputs[DT] + wide, inputs[A] + group * channels * states, inputs[B] + narrow,
+                    inputs[C] + narrow, inputs[SKIP] + group * channels, y + wide, length, channels, states,
+                    group + backwards >= groups, raw_steps},
+                   first);
+    }
+
+private:
+    std::size_t blocks() const { return (channels + LANES - 1) / LANES; }
+
+    const float* const (&inputs)[INPUTS];
+    float* y;
+    std::size_t images, groups, length, channels, states, backwards;
+    bool raw_steps;
+};
+
 }  // namespace edgekit
