@@ -44,8 +44,7 @@ class Executed:
             quantization leaves them in float.
         how: where that was read.
         fallbacks: layers that did not run in the precision asked for.
-        macs: multiply-accumulate operations of those layers by precision, with the channels that a kernel adds to
-            fill its blocks; empty where it cannot tell.
+        macs: multiply-accumulate operations of those layers by precision; empty where it cannot tell.
         built: what was built of the file on the device that runs it, where the runtime builds something.
     """
 

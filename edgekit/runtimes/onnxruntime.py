@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import tempfile
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -58,6 +59,8 @@ _PROVIDERS = {
     "TENSORRT": "TensorrtExecutionProvider",
 }
 _PRECISIONS = {"CPU": ("fp32", "int8"), "CUDA": ("fp32",), "TENSORRT": ("fp32", "fp16")}
+#: Of operators that keep channels in blocks and fill the last one up with zeros.
+_BLOCKED = "com.microsoft.nchwc"
 _FLOAT_OPERATORS = {"Conv", "FusedConv", "Gemm", "MatMul", "FusedMatMul", "FusedGemm", "NhwcFusedConv"}
 
 
@@ -260,6 +263,7 @@ class _Session:
             return Executed("unknown", {}, "the providers for GPUs do not tell what precision their kernels run in")
         try:
             graph, outputs = self._optimized()
+            unfilled = self._unfilled() if any(node.domain == _BLOCKED for node in graph.node) else {}
         except ImportError:
             return Executed("unknown", {}, "reading the optimized graph back needs the package 'onnx'")
         layers: Counter[str] = Counter()
@@ -284,6 +288,9 @@ class _Session:
                 continue
             layers[kind] += 1
             made = outputs.get(node.name)
+            true = unfilled.get(node.name.partition("_nchwc")[0]) if node.domain == _BLOCKED else None
+            if made and true:
+                weights, made = true, [made[0], true[0], *made[2:]]
             if made and weights:
                 channels = weights[0] if "Conv" in node.op_type else made[-1]
                 macs[kind] += support.layer_macs(made, weights, channels)
@@ -293,17 +300,11 @@ class _Session:
 
     def _optimized(self) -> tuple[Any, dict[str, list[int]]]:
         """The optimized graph, and the shape of what each of its nodes makes."""
-        import tempfile
-
         import onnx
 
-        options = self._library.SessionOptions()
-        options.log_severity_level = 4
-        options.enable_profiling = True
-        if self._natively:
-            options.register_custom_ops_library(str(native.ONNXRUNTIME.path()))
         with tempfile.TemporaryDirectory() as folder:
-            options.optimized_model_filepath = str(Path(folder) / "optimized.onnx")
+            options = self._written_to(Path(folder) / "optimized.onnx")
+            options.enable_profiling = True
             options.profile_file_prefix = str(Path(folder) / "profile")
             session = self._library.InferenceSession(str(self._path), options, providers=self._providers)
             given = session.get_inputs()[0]
@@ -317,3 +318,29 @@ class _Session:
             if name != event["name"] and ran.get("output_type_shape"):
                 outputs[name] = next(iter(ran["output_type_shape"][0].values()))
         return graph, outputs
+
+    def _unfilled(self) -> dict[str, list[int]]:
+        """Shapes of convolutions' weights, by what they make, before channels are filled up to whole blocks."""
+        import onnx
+
+        with tempfile.TemporaryDirectory() as folder:
+            options = self._written_to(Path(folder) / "optimized.onnx")
+            # All but the layouts, which come last.
+            options.graph_optimization_level = self._library.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
+            self._library.InferenceSession(str(self._path), options, providers=self._providers)
+            graph = onnx.load(options.optimized_model_filepath).graph
+        shapes = {one.name: list(one.dims) for one in graph.initializer}
+        return {
+            node.output[0]: shapes[node.input[1]]
+            for node in graph.node
+            if node.op_type in _FLOAT_OPERATORS and node.input[1] in shapes
+        }
+
+    def _written_to(self, path: Path) -> Any:
+        """Options that write the optimized graph."""
+        options = self._library.SessionOptions()
+        options.log_severity_level = 4
+        options.optimized_model_filepath = str(path)
+        if self._natively:
+            options.register_custom_ops_library(str(native.ONNXRUNTIME.path()))
+        return options
