@@ -23,7 +23,16 @@ if TYPE_CHECKING:
 #: has INT8 kernels for depthwise convolutions of up to 25 taps; larger ones run outside of it, many times slower.
 #: The converter gives a concatenation the scale of one of its inputs where its result is not quantized, and forgets
 #: the shape of a dequantize node behind which it transposes for one of several readers.
-STYLE = Style("litert", fold_weights=False, logits=True, fences=True, joins=True, own_dequantize=True, most_taps=25)
+STYLE = Style(
+    "litert",
+    fold_weights=False,
+    logits=True,
+    fences=True,
+    joins=True,
+    own_dequantize=True,
+    most_taps=25,
+    scan="delegated",
+)
 _LAYERS = ("CONV_2D", "DEPTHWISE_CONV_2D", "CONV_3D", "FULLY_CONNECTED", "TRANSPOSE_CONV")
 
 

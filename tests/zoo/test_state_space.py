@@ -1,7 +1,10 @@
 from __future__ import annotations
 
 import copy
+import importlib
 from collections.abc import Callable
+from pathlib import Path
+from typing import get_args
 
 import pytest
 import torch
@@ -14,7 +17,7 @@ from edgekit.zoo.state_space.chunked import Form, chunked_scan
 from edgekit.zoo.state_space.operator import EagerScan
 from tests.zoo import golden
 
-FORMS: tuple[Form, ...] = ("recompute", "correct")
+FORMS: tuple[Form, ...] = get_args(Form)
 WHOLE = "edgekit.selective_scan.default"
 
 
@@ -201,3 +204,32 @@ def test_openvino_fuses_each_step() -> None:
     kinds = [node.get_rt_info()["layerType"].astype(str) for node in compiled.get_runtime_model().get_ordered_ops()]
     steps, carries = 2 * 10, 10
     assert steps <= sum(kind in ("Subgraph", "Eltwise") for kind in kinds) <= steps + carries + 5
+
+
+class _WithSteps(_WithRates):
+    """The same with steps yet to be made positive, as in a block."""
+
+    def forward(self, u: Tensor, dt: Tensor, b: Tensor, c: Tensor, skip: Tensor) -> Tensor:
+        return super().forward(u, F.softplus(dt), b, c, skip)
+
+
+def test_litert_hands_the_whole_of_a_scan_to_xnnpack(tmp_path: Path) -> None:
+    """In one piece: what crosses from one piece to the next costs as much as half of the scan."""
+    litert_torch = pytest.importorskip("litert_torch")
+    interpreter = importlib.import_module("ai_edge_litert.interpreter")
+    u, dt, rates, *others = (one.float() for one in _inputs(1, 2, 100, 16, 4))
+    raw = dt.expm1().log()
+    wanted = selective_scan_reference(u, dt, rates, *others)
+    with kept_whole():
+        whole = torch.export.export(_WithSteps(rates), (u, raw, *others))
+    with support.quiet():
+        made = litert_torch.convert(write_out(whole, "delegated").module(check_guards=False), (u, raw, *others))
+        made.export(str(tmp_path / "scan.tflite"))
+        session = interpreter.Interpreter(str(tmp_path / "scan.tflite"))
+        session.allocate_tensors()
+    for place, one in zip(session.get_input_details(), (u, raw, *others), strict=True):
+        session.set_tensor(place["index"], one.numpy())
+    session.invoke()
+    found = torch.from_numpy(session.get_tensor(session.get_output_details()[0]["index"]))
+    torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-5 * float(wanted.abs().max()))
+    assert sum(one["op_name"] == "DELEGATE" for one in session._get_ops_details()) == 1

@@ -11,8 +11,9 @@ padding have dt = 0 and change no state. Channels lie innermost, where runtimes 
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Literal
 
 import torch
@@ -21,12 +22,18 @@ from torch.nn import functional as F
 
 #: How the third stage is done. ``recompute`` runs the steps again from the true state, which OpenVINO does in one
 #: fused kernel a step. ``correct`` adds C_q . (exp(A (dt_1 + .. + dt_q)) state) to the outputs of the first stage:
-#: less work where each operator is a pass over memory, as in ONNX Runtime.
-Form = Literal["recompute", "correct"]
+#: less work where each operator is a pass over memory, as in ONNX Runtime. ``delegated`` is the latter in operators
+#: that XNNPACK takes: what is cut before an operator that it leaves to LiteRT and read behind it costs as much as
+#: half of the scan.
+Form = Literal["recompute", "correct", "delegated"]
+#: Puts tensors together along an axis.
+Join = Callable[[list[Tensor], int], Tensor]
 #: dt and dt u ``[K, M, 1, D]`` and B ``[K, M, S, 1]`` of one step of all chunks; K = N G.
 Step = tuple[Tensor, Tensor, Tensor]
 #: Sequences up to this long are one chunk: their steps cost less than a second run over them.
 SHORT = 64
+#: Tensors that XNNPACK puts together in one operator.
+_MOST_JOINED = 5
 
 
 def chunk_size(length: int) -> int:
@@ -49,15 +56,25 @@ def chunked_scan(
     dts, xs = cut(dt, size, "row"), cut(dt * u, size, "row")
     rates = rates_of_rows(A, batch)
     # Cut into steps once: each is one node of the graph.
-    steps = list(zip(dts.unbind(2), xs.unbind(2), cut(B, size, "column").unbind(2), strict=True))
-    reads = cut(C, size, "row").unbind(2)
+    columns = cut(B, size, "column").unbind(2)
+    if form == "delegated":
+        # Cut so that nothing is left to be reshaped, which XNNPACK does by copying.
+        rows = (torch.split(one.flatten(2, 3), 1, 2) for one in (dts, xs))
+        reads = cut(C, size, "column").unbind(2)
+    else:
+        rows = (one.unbind(2) for one in (dts, xs))
+        reads = cut(C, size, "row").unbind(2)
+    steps = list(zip(*rows, columns, strict=True))
     if dts.shape[1] == 1:
-        parts = [read @ state for read, state in zip(reads, run(steps, rates), strict=True)]
+        parts = [_read(read, state) for read, state in zip(reads, run(steps, rates), strict=True)]
     elif form == "recompute":
         parts = _recompute(steps, reads, rates, torch.exp(rates * dts.sum(2)))
-    else:
+    elif form == "correct":
         parts = _correct(steps, reads, rates, torch.cumsum(dts, 2).unbind(2))
-    y = torch.cat(parts, 2).reshape(batch, groups, dts.shape[1] * size, channels)
+    else:
+        parts = _correct(steps, reads, rates, list(itertools.accumulate(dt for dt, *_ in steps)), _joined)
+    join = _joined if form == "delegated" else torch.cat
+    y = join(parts, 2).reshape(batch, groups, dts.shape[1] * size, channels)
     return (y[:, :, :length] if y.shape[2] > length else y) + skip[:, None, :] * u
 
 
@@ -87,12 +104,35 @@ def run(steps: list[Step], rates: Tensor) -> Iterator[Tensor]:
         yield state
 
 
-def carry(ends: Tensor, decays: Tensor) -> Tensor:
+def carry(ends: Tensor, decays: Tensor, join: Join = torch.cat) -> Tensor:
     """The state that each chunk starts from, given what it adds and what it keeps; all ``[K, M, S, D]``."""
-    starts = [torch.zeros_like(ends[:, 0])]
+    starts = [torch.zeros_like(ends[:, :1])]
     for chunk in range(ends.shape[1] - 1):
-        starts.append(decays[:, chunk] * starts[-1] + ends[:, chunk])
-    return torch.stack(starts, 1)
+        starts.append(decays[:, chunk : chunk + 1] * starts[-1] + ends[:, chunk : chunk + 1])
+    return join(starts, 1)
+
+
+def _joined(parts: list[Tensor], axis: int) -> Tensor:
+    """``torch.cat`` by a few at a time, for tensors of four axes that are 1 wide along ``axis``.
+
+    The axis that follows is taken in and split off again in turn: converters make one of concatenations that stand
+    behind one another.
+    """
+    before, following, after = parts[0].shape[:axis], parts[0].shape[axis + 1], parts[0].shape[axis + 2 :]
+    made, count = parts, len(parts)
+    while len(made) > 1:
+        made = [torch.cat(made[at : at + _MOST_JOINED], axis) for at in range(0, len(made), _MOST_JOINED)]
+        if len(made) > 1:
+            wide = made[0].ndim == 4
+            made = [
+                one.flatten(axis, axis + 1) if wide else one.reshape(*before, -1, following, *after) for one in made
+            ]
+    return made[0].reshape(*before, count, following, *after)
+
+
+def _read(read: Tensor, state: Tensor) -> Tensor:
+    """y ``[K, M, 1, D]`` of a state ``[K, M, S, D]``; by C as a column, XNNPACK copies nothing for it."""
+    return read @ state if read.shape[2] == 1 else (read * state).sum(2, keepdim=True)
 
 
 def _recompute(steps: list[Step], reads: tuple[Tensor, ...], rates: Tensor, decays: Tensor) -> list[Tensor]:
@@ -108,13 +148,13 @@ def _recompute(steps: list[Step], reads: tuple[Tensor, ...], rates: Tensor, deca
 
 
 def _correct(
-    steps: list[Step], reads: tuple[Tensor, ...], rates: Tensor, passed: tuple[Tensor, ...]
+    steps: list[Step], reads: Sequence[Tensor], rates: Tensor, passed: Sequence[Tensor], join: Join = torch.cat
 ) -> list[Tensor]:
     own, ends = [], rates
     for read, ends in zip(reads, run(steps, rates), strict=True):
-        own.append(read @ ends)
-    starts = carry(ends, torch.exp(rates * passed[-1]))
+        own.append(_read(read, ends))
+    starts = carry(ends, torch.exp(rates * passed[-1]), join)
     return [
-        part + read @ (torch.exp(rates * time) * starts)
+        part + _read(read, torch.exp(rates * time) * starts)
         for part, read, time in zip(own, reads, passed, strict=True)
     ]

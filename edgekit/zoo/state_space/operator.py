@@ -172,7 +172,15 @@ def write_out(program: ExportedProgram, form: Form) -> ExportedProgram:
     whole = torch.ops.edgekit.selective_scan.default
     if not any(node.target is whole for node in program.graph.nodes):
         return program
+    forms: dict[Any, Any] = {whole: functools.partial(chunked_scan, form=form)}
+    if form == "delegated":
+        forms[torch.ops.aten.softplus.default] = _softplus
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of what PyTorch itself still calls
-        written: ExportedProgram = program.run_decompositions({whole: functools.partial(chunked_scan, form=form)})
+        written: ExportedProgram = program.run_decompositions(forms)
     return written
+
+
+def _softplus(x: Tensor, beta: float = 1, threshold: float = 20) -> Any:
+    """log(1 + e^x) without a choice between two results, which XNNPACK does not make."""
+    return torch.relu(x) + torch.log(1 + torch.exp(-x.abs())) if beta == 1 else NotImplemented
