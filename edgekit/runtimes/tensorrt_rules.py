@@ -64,7 +64,7 @@ class _Graph:
     """Constants and makers of values by name."""
 
     def __init__(self, model: ModelProto) -> None:
-        from onnx import numpy_helper
+        from onnx import helper, numpy_helper
 
         self.constants: dict[str, NDArray[Any]] = {
             one.name: numpy_helper.to_array(one) for one in model.graph.initializer
@@ -73,7 +73,10 @@ class _Graph:
         for node in model.graph.node:
             self.made_by.update(dict.fromkeys(node.output, node))
             if node.op_type == "Constant":
-                self.constants[node.output[0]] = numpy_helper.to_array(node.attribute[0].t)
+                # A tensor, or plain numbers (``value_ints`` and the like).
+                value = helper.get_attribute_value(node.attribute[0])
+                whole = node.attribute[0].name == "value"
+                self.constants[node.output[0]] = numpy_helper.to_array(value) if whole else np.asarray(value)
 
     def dequantized(self, layer: NodeProto) -> tuple[bool, bool]:
         """Whether a layer's input and its weights come from a DequantizeLinear, the weights perhaps transposed."""

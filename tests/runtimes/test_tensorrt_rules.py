@@ -61,6 +61,14 @@ def test_what_edgekit_writes_keeps_the_rules(file: Any, tmp_path: Path) -> None:
     assert tensorrt_rules.quantized_layers(tokens) == (2, 2)
 
 
+def test_constants_may_be_plain_numbers(file: Any) -> None:
+    model = onnx.ModelProto.FromString(file.SerializeToString())
+    values: dict[str, Any] = {"value_ints": [1, 2], "value_float": 0.5, "value_int": 3}
+    for name, value in values.items():
+        model.graph.node.insert(0, onnx.helper.make_node("Constant", [], [name], **{name: value}))
+    assert tensorrt_rules.broken(model) == []
+
+
 def test_a_float_file_has_no_layer_in_int8(tmp_path: Path) -> None:
     exported = runtimes.get("tensorrt").export(small_model(), TARGET, "fp16", tmp_path)
     assert tensorrt_rules.quantized_layers(onnx.load(exported.path)) == (0, 5)
