@@ -367,11 +367,11 @@ class Run:
         return made
 
 
-#: What the record says of an artifact that could not be made.
 _NATIVE = (
     "files named '-native' run only where the library of edgekit's operator is loaded; it is built from the C++ "
     "sources beside them, by the command in their example.py"
 )
+#: What the record says of an artifact that could not be made.
 _REFUSED = {"file": "", "sha256": "", "size_bytes": 0, "inputs": [], "outputs": [], "details": {}}
 
 
