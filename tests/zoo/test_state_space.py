@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import copy
 import importlib
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import get_args
@@ -13,7 +14,7 @@ from torch.nn import functional as F
 
 from edgekit.runtimes import support
 from edgekit.zoo.state_space import SelectiveScan, kept_whole, selective_scan, selective_scan_reference, write_out
-from edgekit.zoo.state_space.chunked import Form, chunked_scan
+from edgekit.zoo.state_space.chunked import Form, chunked_scan, levels
 from edgekit.zoo.state_space.operator import EagerScan
 from tests.zoo import golden
 
@@ -85,7 +86,7 @@ def test_official_output() -> None:
 
 
 @pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("length", [1, 2, 49, 64, 65, 81, 100, 197])
+@pytest.mark.parametrize("length", [1, 2, 49, 64, 65, 81, 100, 197, 577, 1000])
 def test_chunks_of_any_length_give_the_sequential_result(length: int, form: Form) -> None:
     inputs = _inputs(2, 3, length, 5, 4)
     torch.testing.assert_close(_chunked(inputs, form), selective_scan_reference(*inputs), rtol=1e-12, atol=1e-12)
@@ -93,8 +94,9 @@ def test_chunks_of_any_length_give_the_sequential_result(length: int, form: Form
 
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("dt_scale", [1e-6, 1e-2, 1.0, 1e2, 1e4])
-def test_float32_is_exact_to_1e_5_whatever_the_decay(dt_scale: float, form: Form) -> None:
-    inputs = _inputs(1, 2, 150, 8, 16, dt_scale)
+@pytest.mark.parametrize("length", [150, 700])
+def test_float32_is_exact_to_1e_5_whatever_the_decay(length: int, dt_scale: float, form: Form) -> None:
+    inputs = _inputs(1, 2, length, 8, 16, dt_scale)
     wanted = selective_scan_reference(*inputs)
     given = _chunked(tuple(one.float() for one in inputs), form)
     assert given.isfinite().all()
@@ -110,7 +112,22 @@ def test_any_precision_is_computed_in_float32() -> None:
     assert scan(*(one.bfloat16() for one in inputs)).dtype == torch.float32
 
 
-@pytest.mark.parametrize("length", [3, 66])
+@pytest.mark.parametrize(("length", "states", "sizes"), [
+    (64, 8, (64, 1)),
+    (65, 8, (9, 8)),
+    (3136, 4 * 96 * 16, (56, 56)),
+    (9216, 16 * 16, (12, 22, 35)),
+    (65536, 64 * 16, (128, 16, 32)),
+])  # fmt: skip
+def test_chunks_are_grouped_where_that_halves_the_operators(
+    length: int, states: int, sizes: tuple[int, ...]
+) -> None:
+    """MedMamba-T's first scan at 224 x 224 has no groups, those of LightM-UNet at 96 x 96 and 256 x 256 have."""
+    assert levels(length, states) == sizes
+    assert length <= math.prod(sizes) <= 1.05 * length + 8
+
+
+@pytest.mark.parametrize("length", [3, 66, 400])
 def test_gradients_are_those_of_the_sequential_loop(length: int) -> None:
     inputs = tuple(one.requires_grad_() for one in _inputs(3, 2, length, 2, 3))
     weight = torch.randn(inputs[0].shape, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
@@ -158,7 +175,7 @@ def test_functional_transforms_and_copies() -> None:
     torch.testing.assert_close(torch.func.grad(lambda one: scan(one, *others).sum())(u.detach()), wanted)
 
 
-@pytest.mark.parametrize("length", [49, 130])
+@pytest.mark.parametrize("length", [49, 130, 600])
 def test_an_exported_scan_is_standard_operators(length: int) -> None:
     inputs = tuple(one.float() for one in _inputs(1, 2, length, 4, 3))
     wanted = SelectiveScan()(*inputs)
@@ -193,16 +210,17 @@ class _WithRates(nn.Module):
         return y
 
 
-def test_openvino_fuses_each_step() -> None:
+@pytest.mark.parametrize(("length", "carries"), [(100, 10), (1000, 2 * 10 + 20)])
+def test_openvino_fuses_each_step(length: int, carries: int) -> None:
     """One kernel a step and run in the form ``recompute``; more would mean that something blocks the fusion."""
     openvino = pytest.importorskip("openvino")
-    u, dt, rates, *others = (one.float() for one in _inputs(1, 2, 100, 16, 4))
+    u, dt, rates, *others = (one.float() for one in _inputs(1, 2, length, 16, 4))
     program = torch.export.export(_WithRates(rates), (u, dt, *others))
     with support.quiet():
         converted = openvino.convert_model(program)
     compiled = openvino.Core().compile_model(converted, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     kinds = [node.get_rt_info()["layerType"].astype(str) for node in compiled.get_runtime_model().get_ordered_ops()]
-    steps, carries = 2 * 10, 10
+    steps = 2 * levels(length, 2 * 16 * 4)[0]
     assert steps <= sum(kind in ("Subgraph", "Eltwise") for kind in kinds) <= steps + carries + 5
 
 
@@ -213,11 +231,12 @@ class _WithSteps(_WithRates):
         return super().forward(u, F.softplus(dt), b, c, skip)
 
 
-def test_litert_hands_the_whole_of_a_scan_to_xnnpack(tmp_path: Path) -> None:
+@pytest.mark.parametrize("length", [100, 600])
+def test_litert_hands_the_whole_of_a_scan_to_xnnpack(length: int, tmp_path: Path) -> None:
     """In one piece: what crosses from one piece to the next costs as much as half of the scan."""
     litert_torch = pytest.importorskip("litert_torch")
     interpreter = importlib.import_module("ai_edge_litert.interpreter")
-    u, dt, rates, *others = (one.float() for one in _inputs(1, 2, 100, 16, 4))
+    u, dt, rates, *others = (one.float() for one in _inputs(1, 2, length, 16, 4))
     raw = dt.expm1().log()
     wanted = selective_scan_reference(u, dt, rates, *others)
     with kept_whole():

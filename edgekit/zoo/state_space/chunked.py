@@ -5,12 +5,16 @@ carries the states over the M chunks: a chunk of steps dt_1..dt_Q multiplies wha
 third finds the outputs from the true state at the start of each chunk. So about 2 Q + M operators of ``[.., S, D]``
 values in a row do what L would, and there are no more of them in an exported graph.
 
+The second stage is such a recurrence again. Where there are many more chunks than steps in one, it is done the same
+way, for T groups of R chunks that all advance together: 2 Q + 2 R + T operators, Q R T >= L.
+
 Only numbers <= 0 are exponentiated, so nothing overflows whatever dt A is, and no infinity meets a zero. Steps of
 padding have dt = 0 and change no state. Channels lie innermost, where runtimes vectorize.
 """
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -32,13 +36,43 @@ Join = Callable[[list[Tensor], int], Tensor]
 Step = tuple[Tensor, Tensor, Tensor]
 #: Sequences up to this long are one chunk: their steps cost less than a second run over them.
 SHORT = 64
+#: Operators that a step, a chunk in a group of chunks, and a group add to a graph, about.
+_EACH = (8, 5, 3)
+#: Values in the states of all chunks, where groups of them are made: more (2 MiB) leave the caches of a core, and
+#: the passes that groups add over them cost more than they save.
+_MOST_STATES = 1 << 19
+#: Groups are made where they halve the operators, at least.
+_WORTH = 0.5
 #: Tensors that XNNPACK puts together in one operator.
 _MOST_JOINED = 5
 
 
-def chunk_size(length: int) -> int:
-    """Q for a sequence of ``length`` steps."""
-    return length if length <= SHORT else math.isqrt(length - 1) + 1
+@functools.cache
+def levels(length: int, states: int) -> tuple[int, ...]:
+    """Q steps in a chunk, and M chunks or R in a group and T groups; their product is ``length`` or a little more.
+
+    Args:
+        length: L.
+        states: values in the states of one chunk of an image, G S D.
+    """
+    if length <= SHORT:
+        return length, 1
+    size = math.isqrt(length - 1) + 1
+    flat = (size, -(-length // size))
+    fewest = max(2, -(-length * states // _MOST_STATES))
+    grouped = (
+        (size, count, -(-length // (size * count)))
+        for size in range(fewest, flat[0])
+        for count in range(2, flat[1])
+        if size * count < length
+    )
+
+    def cost(sizes: tuple[int, ...]) -> float:
+        each = _EACH if len(sizes) > 2 else (_EACH[0], _EACH[-1])
+        return sum(map(math.prod, zip(sizes, each, strict=True))) * math.prod(sizes) / length
+
+    best = min(grouped, key=cost, default=flat)
+    return best if cost(best) <= _WORTH * cost(flat) else flat
 
 
 def chunked_scan(
@@ -52,42 +86,43 @@ def chunked_scan(
 ) -> Tensor:
     """As ``selective_scan_reference``; in the dtype of its arguments."""
     batch, groups, length, channels = u.shape
-    size = chunk_size(length)
-    dts, xs = cut(dt, size, "row"), cut(dt * u, size, "row")
+    sizes = levels(length, A.numel())
+    dts, xs = cut(dt, sizes, "row"), cut(dt * u, sizes, "row")
     rates = rates_of_rows(A, batch)
     # Cut into steps once: each is one node of the graph.
-    columns = cut(B, size, "column").unbind(2)
+    columns = cut(B, sizes, "column").unbind(2)
     if form == "delegated":
         # Cut so that nothing is left to be reshaped, which XNNPACK does by copying.
         rows = (torch.split(one.flatten(2, 3), 1, 2) for one in (dts, xs))
-        reads = cut(C, size, "column").unbind(2)
+        reads = cut(C, sizes, "column").unbind(2)
     else:
         rows = (one.unbind(2) for one in (dts, xs))
-        reads = cut(C, size, "row").unbind(2)
+        reads = cut(C, sizes, "row").unbind(2)
     steps = list(zip(*rows, columns, strict=True))
+    counts = sizes[1:]
     if dts.shape[1] == 1:
         parts = [_read(read, state) for read, state in zip(reads, run(steps, rates), strict=True)]
     elif form == "recompute":
-        parts = _recompute(steps, reads, rates, torch.exp(rates * dts.sum(2)))
+        parts = _recompute(steps, reads, rates, torch.exp(rates * dts.sum(2)), counts)
     elif form == "correct":
-        parts = _correct(steps, reads, rates, torch.cumsum(dts, 2).unbind(2))
+        parts = _correct(steps, reads, rates, torch.cumsum(dts, 2).unbind(2), counts)
     else:
-        parts = _correct(steps, reads, rates, list(itertools.accumulate(dt for dt, *_ in steps)), _joined)
+        parts = _correct(steps, reads, rates, list(itertools.accumulate(dt for dt, *_ in steps)), counts, _joined)
     join = _joined if form == "delegated" else torch.cat
-    y = join(parts, 2).reshape(batch, groups, dts.shape[1] * size, channels)
+    y = join(parts, 2).reshape(batch, groups, math.prod(sizes), channels)
     return (y[:, :, :length] if y.shape[2] > length else y) + skip[:, None, :] * u
 
 
-def cut(values: Tensor, size: int, each: Literal["row", "column"]) -> Tensor:
-    """``[N, G, L, W]`` -> ``[N G, M, Q, 1, W]`` or ``[N G, M, Q, W, 1]``, filled up with zeros.
+def cut(values: Tensor, sizes: Sequence[int], each: Literal["row", "column"]) -> Tensor:
+    """``[N, G, L, W]`` -> ``[N G, M, Q, 1, W]`` or ``[N G, M, Q, W, 1]``, filled up with zeros; see ``levels``.
 
     Every size is said: where one is left open (-1), OpenVINO does not fuse the operators of a step.
     """
     batch, groups, length, width = values.shape
-    lacking = -length % size
-    padded = F.pad(values, (0, 0, 0, lacking)) if lacking else values
+    whole = math.prod(sizes)
+    padded = F.pad(values, (0, 0, 0, whole - length)) if whole > length else values
     shape = (1, width) if each == "row" else (width, 1)
-    return padded.reshape(batch * groups, (length + lacking) // size, size, *shape)
+    return padded.reshape(batch * groups, whole // sizes[0], sizes[0], *shape)
 
 
 def rates_of_rows(A: Tensor, batch: int) -> Tensor:  # noqa: N803
@@ -104,12 +139,28 @@ def run(steps: list[Step], rates: Tensor) -> Iterator[Tensor]:
         yield state
 
 
-def carry(ends: Tensor, decays: Tensor, join: Join = torch.cat) -> Tensor:
-    """The state that each chunk starts from, given what it adds and what it keeps; all ``[K, M, S, D]``."""
-    starts = [torch.zeros_like(ends[:, :1])]
-    for chunk in range(ends.shape[1] - 1):
-        starts.append(decays[:, chunk : chunk + 1] * starts[-1] + ends[:, chunk : chunk + 1])
-    return join(starts, 1)
+def carry(ends: Tensor, decays: Tensor, counts: Sequence[int], join: Join = torch.cat) -> Tensor:
+    """The state that each chunk starts from, given what it adds and what it keeps; all ``[K, M, S, D]``.
+
+    Args:
+        ends, decays: see above.
+        counts: M, or R and T; see ``levels``.
+        join: as ``torch.cat``.
+    """
+    in_group, *groups = counts
+    above = (ends.shape[0], math.prod(groups), *ends.shape[2:])
+    rows = (above[0] * above[1], in_group, *above[2:])
+    each = list(zip(*(torch.split(one.reshape(rows), 1, 1) for one in (ends, decays)), strict=True))
+    start = torch.zeros_like(each[0][0])
+    if groups:
+        end, decay = each[0]
+        for added, kept in each[1:]:
+            end, decay = kept * end + added, kept * decay
+        start = carry(end.reshape(above), decay.reshape(above), groups, join).reshape(start.shape)
+    starts = [start]
+    for added, kept in each[:-1]:
+        starts.append(kept * starts[-1] + added)
+    return join(starts, 1).reshape(ends.shape)
 
 
 def _joined(parts: list[Tensor], axis: int) -> Tensor:
@@ -135,9 +186,11 @@ def _read(read: Tensor, state: Tensor) -> Tensor:
     return read @ state if read.shape[2] == 1 else (read * state).sum(2, keepdim=True)
 
 
-def _recompute(steps: list[Step], reads: tuple[Tensor, ...], rates: Tensor, decays: Tensor) -> list[Tensor]:
+def _recompute(
+    steps: list[Step], reads: tuple[Tensor, ...], rates: Tensor, decays: Tensor, counts: Sequence[int]
+) -> list[Tensor]:
     *_, ends = run(steps, rates)
-    state = carry(ends, decays)
+    state = carry(ends, decays, counts)
     parts = []
     for (dt, x, given), read in zip(steps, reads, strict=True):
         # The factors stand the other way round than in ``run``. Else the runtimes' elimination of common
@@ -148,12 +201,17 @@ def _recompute(steps: list[Step], reads: tuple[Tensor, ...], rates: Tensor, deca
 
 
 def _correct(
-    steps: list[Step], reads: Sequence[Tensor], rates: Tensor, passed: Sequence[Tensor], join: Join = torch.cat
+    steps: list[Step],
+    reads: Sequence[Tensor],
+    rates: Tensor,
+    passed: Sequence[Tensor],
+    counts: Sequence[int],
+    join: Join = torch.cat,
 ) -> list[Tensor]:
     own, ends = [], rates
     for read, ends in zip(reads, run(steps, rates), strict=True):
         own.append(_read(read, ends))
-    starts = carry(ends, torch.exp(rates * passed[-1]), join)
+    starts = carry(ends, torch.exp(rates * passed[-1]), counts, join)
     return [
         part + _read(read, torch.exp(rates * time) * starts)
         for part, read, time in zip(own, reads, passed, strict=True)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from edgekit.zoo.state_space.chunked import Form, Step, carry, chunk_size, chunked_scan, cut, rates_of_rows, run
+from edgekit.zoo.state_space.chunked import Form, Step, carry, chunked_scan, cut, levels, rates_of_rows, run
 
 if TYPE_CHECKING:
     from torch.export import ExportedProgram
@@ -109,17 +109,17 @@ def _of_images(
     With g_l the gradient of the state after step l: g_l = C_l gy_l + exp(dt_(l+1) A) g_(l+1), a scan of the same
     kind that runs backwards.
     """
-    size = chunk_size(u.shape[2])
-    dts, xs = cut(dt, size, "row"), cut(dt * u, size, "row")
+    sizes = levels(u.shape[2], A.numel())
+    dts, xs = cut(dt, sizes, "row"), cut(dt * u, sizes, "row")
     rates = rates_of_rows(A, len(u))
-    steps: list[Step] = list(zip(dts.unbind(2), xs.unbind(2), cut(B, size, "column").unbind(2), strict=True))
-    reads = cut(C, size, "column").unbind(2)
-    wanted = cut(gradient, size, "row").unbind(2)
+    steps: list[Step] = list(zip(dts.unbind(2), xs.unbind(2), cut(B, sizes, "column").unbind(2), strict=True))
+    reads = cut(C, sizes, "column").unbind(2)
+    wanted = cut(gradient, sizes, "row").unbind(2)
     decays = torch.exp(rates * dts.sum(2))
 
     for end in run(steps, rates):  # noqa: B007  (the last one is wanted)
         pass
-    states = [carry(end, decays)]
+    states = [carry(end, decays, sizes[1:])]
     for step, x, given in steps:
         states.append(torch.exp(step * rates) * states[-1] + x * given)
 
@@ -127,7 +127,7 @@ def _of_images(
     handed = torch.zeros_like(end)
     for (step, _, _), read, gy, _, _ in backwards:
         handed = torch.exp(step * rates) * (handed + read * gy)
-    handed = carry(handed.flip(1), decays.flip(1)).flip(1)
+    handed = carry(handed.flip(1), decays.flip(1), sizes[1:]).flip(1)
     of_rates = torch.zeros_like(handed)
     of_dt, of_x, of_b, of_c = [], [], [], []
     for (step, x, given), read, gy, after, before in backwards:
