@@ -139,7 +139,7 @@ def _scans(network: nn.Module) -> Iterator[list[int]]:
         skip: torch.Tensor,
     ) -> torch.Tensor:
         states = A.shape[-1]
-        counted.append(u.numel() * (9 * states + 1))
+        counted.append(dt.numel() * (9 * states + 1))
         return torch.zeros_like(u, dtype=torch.float32)
 
     scans = [module for module in network.modules() if isinstance(module, SelectiveScan)]

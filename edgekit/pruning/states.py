@@ -38,10 +38,13 @@ def energy(network: nn.Module, inputs: NDArray[np.float32], batch: int) -> dict[
     """
     import torch
 
+    from edgekit.zoo.state_space import one_way
+
     found: dict[str, Tensor] = {}
 
     def watch(name: str, scan: nn.Module, given: tuple[Tensor, ...]) -> None:
         u, dt, rates, b, c, skip = given
+        u, dt, b, c = one_way(u, dt, b, c)
         rows = []
         for state in range(rates.shape[-1]):
             one = slice(state, state + 1)

@@ -54,7 +54,7 @@ class Mamba(nn.Module):
         x = F.pad(x.transpose(1, 2), (self.conv1d.kernel_size[0] - 1, 0))
         x = F.silu(self.conv1d(x)).transpose(1, 2)
         low_rank, b, c = torch.split(self.x_proj(x), list(self.splits), dim=-1)
-        dt = F.softplus(self.dt_proj(low_rank))
+        dt = self.scan.steps(self.dt_proj(low_rank))
         a = -torch.exp(self.A_log)
         y = self.scan(x[:, None], dt[:, None], a[None], b[:, None], c[:, None], self.D[None])[:, 0]
         out: Tensor = self.out_proj(y * F.silu(z))

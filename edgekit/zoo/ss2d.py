@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from edgekit.zoo.mamba import initial_rates, initial_steps
-from edgekit.zoo.state_space import SelectiveScan, native_scan
+from edgekit.zoo.state_space import SelectiveScan
 
 
 class SS2D(nn.Module):
@@ -65,36 +65,29 @@ class SS2D(nn.Module):
         # One layer for all directions, before the image is put in order for each: it works on pixels alone, and as
         # a linear layer with a weight of its own it is quantized like the others.
         projected = F.linear(x, self.x_proj_weight.flatten(0, 1)).chunk(self.directions, dim=-1)
-        # Where the scan itself reads from the end, nothing is turned around for it.
-        native = self.scan.native
-        turned = [k >= 2 and not native for k in range(self.directions)]
-        u = torch.stack([self._path(x, k, turned[k]) for k in range(self.directions)], 1)
-        ordered = torch.stack([self._path(one, k, turned[k]) for k, one in enumerate(projected)], 1)
+        # Directions 2 and 3 go back over what 0 and 1 read, so their pixels are in the same order.
+        paths = min(self.directions, 2)
+        u = torch.stack([self._path(x, k) for k in range(paths)], 1)
+        ordered = torch.stack([self._path(one, k) for k, one in enumerate(projected)], 1)
         low_rank, b, c = torch.split(ordered, list(self.splits), dim=-1)
         raw = low_rank @ self.dt_projs_weight.transpose(1, 2) + self.dt_projs_bias[:, None]
         inner, states = x.shape[-1], self.A_logs.shape[1]
         a = -torch.exp(self.A_logs).view(self.directions, inner, states)
-        skip = self.Ds.view(self.directions, inner)
-        if native:
-            y = native_scan(u, raw, a, b, c, skip, max(self.directions - 2, 0), True)
-        else:
-            y = self.scan(u, F.softplus(raw), a, b, c, skip)
-        total = self._image(y[:, 0], 0, False, height, width)
-        for k in range(1, self.directions):
-            total = total + self._image(y[:, k], k, turned[k], height, width)
+        y = self.scan(u, self.scan.steps(raw), a, b, c, self.Ds.view(self.directions, inner))
+        total = self._image(y[:, 0], 0, height, width)
+        for k in range(1, paths):
+            total = total + self._image(y[:, k], k, height, width)
         out: Tensor = self.out_proj(self.out_norm(total) * F.silu(z))
         return out
 
     @staticmethod
-    def _path(image: Tensor, k: int, turned: bool) -> Tensor:
-        """The pixels of ``[N, H, W, C]`` as direction k reads them, from the end if turned: ``[N, H W, C]``."""
-        path = (image.transpose(1, 2) if k % 2 else image).flatten(1, 2)
-        return path.flip(1) if turned else path
+    def _path(image: Tensor, k: int) -> Tensor:
+        """The pixels of ``[N, H, W, C]`` in the order of direction k, there or back: ``[N, H W, C]``."""
+        return (image.transpose(1, 2) if k % 2 else image).flatten(1, 2)
 
     @staticmethod
-    def _image(path: Tensor, k: int, turned: bool, height: int, width: int) -> Tensor:
+    def _image(path: Tensor, k: int, height: int, width: int) -> Tensor:
         """The inverse of ``_path``."""
-        path = path.flip(1) if turned else path
         if k % 2:
             return path.reshape(path.shape[0], width, height, path.shape[2]).transpose(1, 2)
         return path.reshape(path.shape[0], height, width, path.shape[2])

@@ -137,6 +137,38 @@ def test_gradients_are_those_of_the_sequential_loop(length: int) -> None:
             torch.testing.assert_close(given, one, rtol=1e-10, atol=1e-12)
 
 
+def _there_and_back(inputs: tuple[Tensor, ...]) -> Tensor:
+    """By the loop: the first half of the groups forwards, the other half over u from its end."""
+    u, dt, rates, b, c, skip = inputs
+    one, two = ((dt[:, part], rates[part], b[:, part], c[:, part], skip[part]) for part in (slice(2), slice(2, 4)))
+    back = (x.flip(2) if x.ndim == 4 else x for x in two)
+    return selective_scan_reference(u, *one) + selective_scan_reference(u.flip(2), *back).flip(2)
+
+
+def _both_ways(images: int, length: int) -> tuple[Tensor, ...]:
+    u, *others = _inputs(images, 4, length, 5, 4)
+    return u[:, :2].contiguous(), *others
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("length", [1, 49, 100, 1000])
+def test_there_and_back_is_the_sum_of_both(length: int, form: Form) -> None:
+    inputs = _both_ways(2, length)
+    wanted = _there_and_back(inputs)
+    torch.testing.assert_close(_chunked(inputs, form), wanted, rtol=1e-12, atol=1e-12)
+    assert torch.equal(selective_scan(*inputs), _eager(*inputs))
+
+
+@pytest.mark.parametrize("length", [3, 66])
+def test_gradients_there_and_back(length: int) -> None:
+    inputs = tuple(one.requires_grad_() for one in _both_ways(3, length))
+    weight = torch.randn(inputs[0].shape, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    wanted = torch.autograd.grad(_there_and_back(inputs), inputs, weight)
+    for scan in (_eager, selective_scan):
+        for given, one in zip(torch.autograd.grad(scan(*inputs), inputs, weight), wanted, strict=True):
+            torch.testing.assert_close(given, one, rtol=1e-10, atol=1e-12)
+
+
 def test_gradcheck() -> None:
     inputs = tuple(one.requires_grad_() for one in _inputs(1, 2, 5, 2, 2))
     assert torch.autograd.gradcheck(_eager, inputs)
@@ -175,9 +207,11 @@ def test_functional_transforms_and_copies() -> None:
     torch.testing.assert_close(torch.func.grad(lambda one: scan(one, *others).sum())(u.detach()), wanted)
 
 
+@pytest.mark.parametrize("ways", [1, 2])
 @pytest.mark.parametrize("length", [49, 130, 600])
-def test_an_exported_scan_is_standard_operators(length: int) -> None:
-    inputs = tuple(one.float() for one in _inputs(1, 2, length, 4, 3))
+def test_an_exported_scan_is_standard_operators(length: int, ways: int) -> None:
+    u, *others = (one.float() for one in _inputs(1, 2, length, 4, 3))
+    inputs = (u[:, : 2 // ways].contiguous(), *others)
     wanted = SelectiveScan()(*inputs)
     plain, again = _exported(inputs), _exported(inputs)
     assert all(name.startswith(("aten.", "<built-in")) for name in _operators(plain))
@@ -231,14 +265,15 @@ class _WithSteps(_WithRates):
         return super().forward(u, F.softplus(dt), b, c, skip)
 
 
+@pytest.mark.parametrize("ways", [1, 2])
 @pytest.mark.parametrize("length", [100, 600])
-def test_litert_hands_the_whole_of_a_scan_to_xnnpack(length: int, tmp_path: Path) -> None:
+def test_litert_hands_the_whole_of_a_scan_to_xnnpack(length: int, ways: int, tmp_path: Path) -> None:
     """In one piece: what crosses from one piece to the next costs as much as half of the scan."""
     litert_torch = pytest.importorskip("litert_torch")
     interpreter = importlib.import_module("ai_edge_litert.interpreter")
     u, dt, rates, *others = (one.float() for one in _inputs(1, 2, length, 16, 4))
-    raw = dt.expm1().log()
-    wanted = selective_scan_reference(u, dt, rates, *others)
+    u, raw = u[:, : 2 // ways].contiguous(), dt.expm1().log()
+    wanted = SelectiveScan()(u, dt, rates, *others)
     with kept_whole():
         whole = torch.export.export(_WithSteps(rates), (u, raw, *others))
     with support.quiet():

@@ -38,11 +38,14 @@ Step = tuple[Tensor, Tensor, Tensor]
 SHORT = 64
 #: Operators that a step, a chunk in a group of chunks, and a group add to a graph, about.
 _EACH = (8, 5, 3)
-#: Values in the states of all chunks, where groups of them are made: more (2 MiB) leave the caches of a core, and
+#: Values in the states of all chunks, where groups of them are made: more (1 MiB) leave the caches of a core, and
 #: the passes that groups add over them cost more than they save.
-_MOST_STATES = 1 << 19
+_MOST_STATES = 1 << 18
+#: Graphs of so many operators take minutes to export; twice as many values are no slower to run than those are.
+_LARGE = 1000
 #: Groups are made where they halve the operators, at least.
 _WORTH = 0.5
+_FORWARDS, _BACKWARDS = slice(None), slice(None, None, -1)
 #: Tensors that XNNPACK puts together in one operator.
 _MOST_JOINED = 5
 
@@ -59,18 +62,18 @@ def levels(length: int, states: int) -> tuple[int, ...]:
         return length, 1
     size = math.isqrt(length - 1) + 1
     flat = (size, -(-length // size))
-    fewest = max(2, -(-length * states // _MOST_STATES))
-    grouped = (
-        (size, count, -(-length // (size * count)))
-        for size in range(fewest, flat[0])
-        for count in range(2, flat[1])
-        if size * count < length
-    )
 
     def cost(sizes: tuple[int, ...]) -> float:
         each = _EACH if len(sizes) > 2 else (_EACH[0], _EACH[-1])
         return sum(map(math.prod, zip(sizes, each, strict=True))) * math.prod(sizes) / length
 
+    most = _MOST_STATES * (2 if cost(flat) > _LARGE else 1)
+    grouped = (
+        (size, count, -(-length // (size * count)))
+        for size in range(max(2, -(-length * states // most)), flat[0])
+        for count in range(2, flat[1])
+        if size * count < length
+    )
     best = min(grouped, key=cost, default=flat)
     return best if cost(best) <= _WORTH * cost(flat) else flat
 
@@ -84,7 +87,53 @@ def chunked_scan(
     skip: Tensor,
     form: Form = "recompute",
 ) -> Tensor:
-    """As ``selective_scan_reference``; in the dtype of its arguments."""
+    """As ``SelectiveScan.forward``, there and back if the arguments say so; in their dtype."""
+    groups = u.shape[1]
+    if dt.shape[1] == groups:
+        return _one_way(u, dt, A, B, C, skip, form)
+    if form == "delegated":
+        # XNNPACK turns nothing around. Two scans of half as many states each take no longer: more of them stay in
+        # the caches.
+        ways = zip(*(one.chunk(2, 1) for one in (dt, B, C)), *(one.chunk(2) for one in (A, skip)), strict=True)
+        there, back = (
+            _one_way(u, dt, A, B, C, skip, form, backwards)
+            for backwards, (dt, B, C, A, skip) in zip((False, True), ways, strict=True)
+        )
+        return there + back
+    u, dt, B, C = one_way(u, dt, B, C)  # noqa: N806
+    return summed(_one_way(u, dt, A, B, C, skip, form), groups)
+
+
+def one_way(u: Tensor, dt: Tensor, B: Tensor, C: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:  # noqa: N803
+    """What goes there and back as twice as many groups that all go there; what goes there only as it is."""
+    ways = u.shape[1]
+    if dt.shape[1] == ways:
+        return u, dt, B, C
+    return torch.cat((u, u.flip(2)), 1), turned(dt, ways), turned(B, ways), turned(C, ways)
+
+
+def turned(values: Tensor, last: int) -> Tensor:
+    """``[N, G, L, W]`` with the steps of its last groups in reverse."""
+    first, others = values.tensor_split([values.shape[1] - last], 1)
+    return torch.cat((first, others.flip(2)), 1)
+
+
+def summed(y: Tensor, groups: int) -> Tensor:
+    """Of what ``one_way`` made the results ``[N, G, L, D]``: there and back in one."""
+    return y if y.shape[1] == groups else y[:, :groups] + y[:, groups:].flip(2)
+
+
+def _one_way(
+    u: Tensor,
+    dt: Tensor,
+    A: Tensor,  # noqa: N803
+    B: Tensor,  # noqa: N803
+    C: Tensor,  # noqa: N803
+    skip: Tensor,
+    form: Form,
+    backwards: bool = False,
+) -> Tensor:
+    """All groups from the first step to the last, or in the form ``delegated`` backwards."""
     batch, groups, length, channels = u.shape
     sizes = levels(length, A.numel())
     dts, xs = cut(dt, sizes, "row"), cut(dt * u, sizes, "row")
@@ -98,7 +147,8 @@ def chunked_scan(
     else:
         rows = (one.unbind(2) for one in (dts, xs))
         reads = cut(C, sizes, "row").unbind(2)
-    steps = list(zip(*rows, columns, strict=True))
+    order = _BACKWARDS if backwards else _FORWARDS
+    steps, reads = list(zip(*rows, columns, strict=True))[order], reads[order]
     counts = sizes[1:]
     if dts.shape[1] == 1:
         parts = [_read(read, state) for read, state in zip(reads, run(steps, rates), strict=True)]
@@ -107,9 +157,10 @@ def chunked_scan(
     elif form == "correct":
         parts = _correct(steps, reads, rates, torch.cumsum(dts, 2).unbind(2), counts)
     else:
-        parts = _correct(steps, reads, rates, list(itertools.accumulate(dt for dt, *_ in steps)), counts, _joined)
+        passed = list(itertools.accumulate(dt for dt, *_ in steps))
+        parts = _correct(steps, reads, rates, passed, counts, _joined, order)
     join = _joined if form == "delegated" else torch.cat
-    y = join(parts, 2).reshape(batch, groups, math.prod(sizes), channels)
+    y = join(parts[order], 2).reshape(batch, groups, math.prod(sizes), channels)
     return (y[:, :, :length] if y.shape[2] > length else y) + skip[:, None, :] * u
 
 
@@ -139,28 +190,31 @@ def run(steps: list[Step], rates: Tensor) -> Iterator[Tensor]:
         yield state
 
 
-def carry(ends: Tensor, decays: Tensor, counts: Sequence[int], join: Join = torch.cat) -> Tensor:
+def carry(
+    ends: Tensor, decays: Tensor, counts: Sequence[int], join: Join = torch.cat, order: slice = _FORWARDS
+) -> Tensor:
     """The state that each chunk starts from, given what it adds and what it keeps; all ``[K, M, S, D]``.
 
     Args:
         ends, decays: see above.
         counts: M, or R and T; see ``levels``.
         join: as ``torch.cat``.
+        order: in which the chunks, and their groups, follow one another.
     """
     in_group, *groups = counts
     above = (ends.shape[0], math.prod(groups), *ends.shape[2:])
     rows = (above[0] * above[1], in_group, *above[2:])
-    each = list(zip(*(torch.split(one.reshape(rows), 1, 1) for one in (ends, decays)), strict=True))
+    each = list(zip(*(torch.split(one.reshape(rows), 1, 1) for one in (ends, decays)), strict=True))[order]
     start = torch.zeros_like(each[0][0])
     if groups:
         end, decay = each[0]
         for added, kept in each[1:]:
             end, decay = kept * end + added, kept * decay
-        start = carry(end.reshape(above), decay.reshape(above), groups, join).reshape(start.shape)
+        start = carry(end.reshape(above), decay.reshape(above), groups, join, order).reshape(start.shape)
     starts = [start]
     for added, kept in each[:-1]:
         starts.append(kept * starts[-1] + added)
-    return join(starts, 1).reshape(ends.shape)
+    return join(starts[order], 1).reshape(ends.shape)
 
 
 def _joined(parts: list[Tensor], axis: int) -> Tensor:
@@ -207,11 +261,12 @@ def _correct(
     passed: Sequence[Tensor],
     counts: Sequence[int],
     join: Join = torch.cat,
+    order: slice = _FORWARDS,
 ) -> list[Tensor]:
     own, ends = [], rates
     for read, ends in zip(reads, run(steps, rates), strict=True):
         own.append(_read(read, ends))
-    starts = carry(ends, torch.exp(rates * passed[-1]), counts, join)
+    starts = carry(ends, torch.exp(rates * passed[-1]), counts, join, order)
     return [
         part + _read(read, torch.exp(rates * time) * starts)
         for part, read, time in zip(own, reads, passed, strict=True)

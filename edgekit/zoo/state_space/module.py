@@ -11,8 +11,9 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
-from edgekit.zoo.state_space.chunked import chunked_scan
+from edgekit.zoo.state_space.chunked import chunked_scan, one_way, summed
 from edgekit.zoo.state_space.operator import EagerScan, native_scan, selective_scan
 
 _kept: ContextVar[Literal["", "whole", "native"]] = ContextVar("kept", default="")
@@ -36,12 +37,19 @@ def kept_whole(native: bool = False) -> Iterator[None]:
 
 
 class SelectiveScan(nn.Module):
-    """y = scan of u; see ``selective_scan_reference`` for the recurrence and the shapes. float32 in all cases."""
+    """y = scan of u; see ``selective_scan_reference`` for the recurrence. float32 in all cases.
+
+    ``y = scan(u, scan.steps(raw), A, B, C, skip)``.
+    """
 
     @property
     def native(self) -> bool:
         """Whether it is being exported for a runtime with edgekit's native operator, which does more."""
         return torch.compiler.is_exporting() and _kept.get() == "native"
+
+    def steps(self, raw: Tensor) -> Tensor:
+        """dt of what a network computes for it: softplus, where the operator does not do that itself."""
+        return raw if self.native else F.softplus(raw)
 
     def forward(
         self,
@@ -52,11 +60,23 @@ class SelectiveScan(nn.Module):
         C: Tensor,  # noqa: N803
         skip: Tensor,
     ) -> Tensor:
-        """``u, dt [N, G, L, D], A [G, D, S], B, C [N, G, L, S], skip [G, D]`` -> ``y [N, G, L, D]`` in float32."""
+        """One way, or there and back.
+
+        Args:
+            u: ``[N, P, L, D]``.
+            dt: ``[N, G, L, D]``, from ``steps``. G is P; or 2 P, and the last P groups read u from its end.
+            A: ``[G, D, S]``.
+            B, C: ``[N, G, L, S]``.
+            skip: ``[G, D]``.
+
+        Returns:
+            y ``[N, P, L, D]`` in float32, the sum of both ways.
+        """
         u, dt, A, B, C, skip = (one.float() for one in (u, dt, A, B, C, skip))  # noqa: N806
         if self.native:
-            y: Tensor = native_scan(u, dt, A, B, C, skip, 0, False)
-            return y
+            ways, back = u.shape[1], dt.shape[1] - u.shape[1]
+            y: Tensor = native_scan(torch.cat((u, u), 1) if back else u, dt, A, B, C, skip, back, True)
+            return y[:, :ways] + y[:, ways:] if back else y
         if torch.compiler.is_exporting():
             return (selective_scan if _kept.get() else chunked_scan)(u, dt, A, B, C, skip)
         # In half precision the error of a sum over thousands of steps would show.
@@ -74,6 +94,8 @@ def _fused() -> Callable[..., Tensor] | None:
         return None
 
     def scan(u: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor, skip: Tensor) -> Tensor:  # noqa: N803
+        ways = u.shape[1]
+        u, dt, B, C = one_way(u, dt, B, C)  # noqa: N806
         # The kernel has the steps innermost, and the channels of all groups on one axis.
         batch, groups, length, channels = u.shape
         rows = (batch, groups * channels, length)
@@ -85,6 +107,6 @@ def _fused() -> Callable[..., Tensor] | None:
             C.transpose(2, 3).contiguous(),
             skip.flatten(),
         )
-        return y.view(batch, groups, channels, length).transpose(2, 3)
+        return summed(y.view(batch, groups, channels, length).transpose(2, 3), ways)
 
     return scan

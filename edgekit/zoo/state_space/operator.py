@@ -14,7 +14,19 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from edgekit.zoo.state_space.chunked import Form, Step, carry, chunked_scan, cut, levels, rates_of_rows, run
+from edgekit.zoo.state_space.chunked import (
+    Form,
+    Step,
+    carry,
+    chunked_scan,
+    cut,
+    levels,
+    one_way,
+    rates_of_rows,
+    run,
+    summed,
+    turned,
+)
 
 if TYPE_CHECKING:
     from torch.export import ExportedProgram
@@ -32,7 +44,7 @@ def selective_scan(
     C: Tensor,  # noqa: N803
     skip: Tensor,
 ) -> Tensor:
-    """As ``selective_scan_reference``; in the dtype of its arguments, with gradients for all of them."""
+    """As ``SelectiveScan.forward``; in the dtype of its arguments, with gradients for all of them."""
     return _forward(u, dt, A, B, C, skip)
 
 
@@ -56,8 +68,8 @@ def native_scan(
         raw_steps: see ``dt``.
     """
     steps = F.softplus(dt) if raw_steps else dt
-    u, steps, B, C = (_turned(one, backwards) for one in (u, steps, B, C))  # noqa: N806
-    return _turned(_forward(u, steps, A, B, C, skip), backwards)
+    u, steps, B, C = (turned(one, backwards) for one in (u, steps, B, C))  # noqa: N806
+    return turned(_forward(u, steps, A, B, C, skip), backwards)
 
 
 @selective_scan.register_fake
@@ -66,22 +78,16 @@ def _shape(u: Tensor, *others: object) -> Tensor:
     return u.new_empty(u.shape)
 
 
-def _turned(values: Tensor, backwards: int) -> Tensor:
-    """``[N, G, L, W]`` with the steps of its last groups in reverse."""
-    first, last = values.tensor_split([values.shape[1] - backwards], 1)
-    return torch.cat((first, last.flip(2)), 1)
-
-
 def _forward(u: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor, skip: Tensor) -> Tensor:  # noqa: N803
-    parts = [chunked_scan(u[some], dt[some], A, B[some], C[some], skip) for some in _few(u, A)]
+    parts = [chunked_scan(u[some], dt[some], A, B[some], C[some], skip) for some in _few(dt, A)]
     return torch.cat(parts).contiguous()
 
 
-def _few(u: Tensor, A: Tensor) -> list[slice]:  # noqa: N803
-    """The images ``u`` ``[N, G, L, D]``, as many at a time as their states may take memory."""
-    limit = _GPU_BYTES if u.is_cuda else _CPU_BYTES
-    count = max(1, limit // (u[:1].numel() * A.shape[-1] * u.element_size()))
-    return [slice(at, at + count) for at in range(0, len(u), count)]
+def _few(dt: Tensor, A: Tensor) -> list[slice]:  # noqa: N803
+    """The images with the steps ``dt`` ``[N, G, L, D]``, as many at a time as their states may take memory."""
+    limit = _GPU_BYTES if dt.is_cuda else _CPU_BYTES
+    count = max(1, limit // (dt[:1].numel() * A.shape[-1] * dt.element_size()))
+    return [slice(at, at + count) for at in range(0, len(dt), count)]
 
 
 def _keep(ctx: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:
@@ -90,7 +96,7 @@ def _keep(ctx: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:
 
 def _gradients(ctx: Any, gradient: Tensor) -> tuple[Tensor, ...]:
     u, dt, A, B, C, skip = ctx.saved_tensors  # noqa: N806
-    rows = [_of_images(gradient[i], u[i], dt[i], A, B[i], C[i], skip) for i in _few(u, A)]
+    rows = [_of_images(gradient[i], u[i], dt[i], A, B[i], C[i], skip) for i in _few(dt, A)]
     of_u, of_dt, of_a, of_b, of_c, of_skip = zip(*rows, strict=True)
     return torch.cat(of_u), torch.cat(of_dt), sum(of_a), torch.cat(of_b), torch.cat(of_c), sum(of_skip)
 
@@ -109,6 +115,12 @@ def _of_images(
     With g_l the gradient of the state after step l: g_l = C_l gy_l + exp(dt_(l+1) A) g_(l+1), a scan of the same
     kind that runs backwards.
     """
+    ways = u.shape[1]
+    if dt.shape[1] > ways:
+        u, dt, B, C = one_way(u, dt, B, C)  # noqa: N806
+        gradient = torch.cat((gradient, gradient.flip(2)), 1)
+        one_u, one_dt, one_a, one_b, one_c, one_skip = _of_images(gradient, u, dt, A, B, C, skip)
+        return summed(one_u, ways), turned(one_dt, ways), one_a, turned(one_b, ways), turned(one_c, ways), one_skip
     sizes = levels(u.shape[2], A.numel())
     dts, xs = cut(dt, sizes, "row"), cut(dt * u, sizes, "row")
     rates = rates_of_rows(A, len(u))
