@@ -190,6 +190,9 @@ def write_out(program: ExportedProgram, form: Form) -> ExportedProgram:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of what PyTorch itself still calls
         written: ExportedProgram = program.run_decompositions(forms)
+    for node in written.graph.nodes:
+        # Where a node came from is copied at each pass of each converter, which takes a tenth of an export.
+        node.meta.pop("from_node", None)
     return written
 
 
