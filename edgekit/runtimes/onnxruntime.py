@@ -47,6 +47,8 @@ STYLE = Style(
 #: Nodes of a program up to which the exporter rewrites patterns. It looks for each in the whole graph, which takes
 #: minutes for the thousands of nodes that selective scans have; ONNX Runtime finds most of them again by itself.
 _MOST_REWRITTEN = 4000
+#: Where softplus is its argument, to the last bit of float32.
+_EXACT_SOFTPLUS = 20
 #: At the end of a file, in which the operators' sets are named.
 _TAIL_BYTES = 4096
 _INT8_OPERATORS = {"QLinearConv", "QLinearMatMul", "QGemm", "MatMulInteger", "ConvInteger", "MatMulIntegerToFloat"}
@@ -85,7 +87,7 @@ def to_onnx(program: ExportedProgram, path: Path) -> None:
                 output_names=[support.OUTPUT],
                 verbose=False,
                 optimize=small,
-                custom_translation_table=native_operators(),
+                custom_translation_table={**native_operators(), torch.ops.aten.softplus.default: _softplus},
             )
             if made is not None and not small:
                 optimizer.fold_constants(made.model)
@@ -107,6 +109,24 @@ def to_onnx(program: ExportedProgram, path: Path) -> None:
     _name_batch(proto.graph)
     onnx.checker.check_model(proto)
     path.write_bytes(proto.SerializeToString())
+
+
+def _softplus(x: Any, beta: float = 1.0, threshold: float = 20.0) -> Any:
+    """log(1 + e^(beta x)) / beta, in one operator where beta is 1; x where beta x is above the threshold.
+
+    The exporter writes out any threshold, with casts that large graphs are left with. Above 20 there is no
+    difference in float32.
+    """
+    from onnxscript import opset20
+
+    scale = opset20.Constant(value_float=float(beta))
+    scaled = x if beta == 1 else opset20.Mul(x, scale)
+    made = opset20.Softplus(scaled)
+    if beta != 1:
+        made = opset20.Div(made, scale)
+    if threshold < _EXACT_SOFTPLUS:
+        made = opset20.Where(opset20.Greater(scaled, opset20.Constant(value_float=float(threshold))), x, made)
+    return made
 
 
 def native_operators() -> dict[Any, Any]:

@@ -46,7 +46,7 @@ def broken(model: ModelProto) -> list[str]:
 def quantized_layers(model: ModelProto) -> tuple[int, int]:
     """How many layers with constant weights have both inputs behind a DequantizeLinear, and how many there are."""
     graph = _Graph(model)
-    layers = [node for node in model.graph.node if node.op_type in _LAYERS and graph.is_weight(node.input[1])]
+    layers = [node for node in model.graph.node if graph.is_layer(node)]
     return sum(all(graph.dequantized(node)) for node in layers), len(layers)
 
 
@@ -86,16 +86,22 @@ class _Graph:
         first, second = (one is not None and one.op_type == "DequantizeLinear" for one in (given, weights))
         return first, second
 
-    def is_weight(self, name: str) -> bool:
-        """Whether the value is a constant, quantized or not."""
-        return self._root(name) in self.constants
+    def is_layer(self, node: NodeProto) -> bool:
+        """Whether it has constant weights, quantized or not.
+
+        The weights of a linear layer have two axes; a product with another constant is part of a scan.
+        """
+        if node.op_type not in _LAYERS:
+            return False
+        weights = self.constants.get(self._root(node.input[1]))
+        return weights is not None and ("Conv" in node.op_type or weights.ndim == 2)
 
     def of(self, node: NodeProto) -> Iterator[str]:
         """What is wrong with one node."""
         name = f"{node.op_type} '{node.name}'"
         if node.op_type in _QUANTIZERS:
             yield from self._quantizer(node, name)
-        if node.op_type in _LAYERS and self.is_weight(node.input[1]):
+        if self.is_layer(node):
             quantized = self.dequantized(node)
             if quantized == (False, True):
                 yield f"{name}: its weights are quantized and its input is not, so it runs in float"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import re
 from dataclasses import replace
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional
 
 from edgekit import counts, runtimes
 from edgekit.errors import DeviceError, MissingError, UnsupportedError
@@ -265,6 +267,39 @@ def test_tensorrt_gets_symmetric_quantization(spans: dict[str, tuple[float, floa
     for node in quantizers:
         assert constants[node.input[2]].dtype == np.int8
         assert not constants[node.input[2]].any(), f"{node.name} has a zero point"
+
+
+class Softplus(nn.Module):
+    """On [-40, 40]."""
+
+    def __init__(self, beta: float, threshold: float) -> None:
+        super().__init__()
+        self.settings = beta, threshold
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """``[N, 3, 32, 32]`` -> ``[N, 3072]``."""
+        return functional.softplus(x, *self.settings).flatten(1)
+
+
+@pytest.mark.parametrize("rewritten", [0, 4000], ids=["large", "small"])
+@pytest.mark.parametrize(("beta", "threshold"), [(1.0, 20.0), (3.0, 20.0), (3.0, 2.0)])
+def test_softplus_has_no_threshold_in_onnx_where_it_changes_nothing(
+    beta: float, threshold: float, rewritten: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor casts, also where a graph is too large for the exporter to tidy up."""
+    _need("onnxruntime")
+    from edgekit.runtimes import onnxruntime
+
+    monkeypatch.setattr(onnxruntime, "_MOST_REWRITTEN", rewritten)
+    model = Model("module", {}, 3072, (3, 32, 32), "tests:softplus", (), Softplus(beta, threshold).eval())
+    runtime, target = runtimes.get("onnxruntime"), cpu_target("onnxruntime", "fp32")
+    exported = runtime.export(model, target, "fp32", tmp_path)
+    kinds = {node.op_type for node in importlib.import_module("onnx").load(exported.path).graph.node}
+    assert "CastLike" not in kinds
+    assert ("Where" in kinds) == (threshold < 20)
+    inputs = torch.linspace(-40, 40, 3 * 32 * 32).reshape(1, 3, 32, 32)
+    found = runtime.load(exported.path, target, "fp32").run(inputs.numpy())
+    np.testing.assert_allclose(found, model.network(inputs).numpy(), rtol=1e-6, atol=1e-7)
 
 
 def test_onnx_holds_no_path_of_this_machine(tmp_path: Path) -> None:
