@@ -130,9 +130,18 @@ def is_float_tensor(node: Node) -> bool:
 
 
 def compute_nodes(graph: GraphModule, keep_float: tuple[str, ...] = ()) -> list[Node]:
-    """Convolutions and linear layers with a constant weight, in order, less those kept in float."""
+    """Convolutions and linear layers with a constant weight, in order, less those kept in float.
+
+    And less those whose input is constant as well, such as networks that make biases of positions: left in float,
+    the runtimes compute them once.
+    """
     nodes = []
+    varying: set[Node] = set()
     for node in graph.graph.nodes:
+        if node.op == "placeholder" or not varying.isdisjoint(node.all_input_nodes):
+            varying.add(node)
+        else:
+            continue
         if operator(node) in COMPUTE and _is_constant(node.args[1]) and layer_name(node) not in keep_float:
             nodes.append(node)
     return nodes

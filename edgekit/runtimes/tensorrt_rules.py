@@ -70,8 +70,12 @@ class _Graph:
             one.name: numpy_helper.to_array(one) for one in model.graph.initializer
         }
         self.made_by: dict[str, NodeProto] = {}
+        #: What changes with the input; all else TensorRT computes when it builds an engine.
+        self.varying = {one.name for one in model.graph.input}
         for node in model.graph.node:
             self.made_by.update(dict.fromkeys(node.output, node))
+            if not self.varying.isdisjoint(node.input):
+                self.varying.update(node.output)
             if node.op_type == "Constant":
                 # A tensor, or plain numbers (``value_ints`` and the like).
                 value = helper.get_attribute_value(node.attribute[0])
@@ -87,11 +91,11 @@ class _Graph:
         return first, second
 
     def is_layer(self, node: NodeProto) -> bool:
-        """Whether it has constant weights, quantized or not.
+        """Whether it has constant weights, quantized or not, for an input that is not constant.
 
         The weights of a linear layer have two axes; a product with another constant is part of a scan.
         """
-        if node.op_type not in _LAYERS:
+        if node.op_type not in _LAYERS or node.input[0] not in self.varying:
             return False
         weights = self.constants.get(self._root(node.input[1]))
         return weights is not None and ("Conv" in node.op_type or weights.ndim == 2)

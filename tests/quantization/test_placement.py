@@ -9,6 +9,7 @@ from torch import nn
 from edgekit.model import Model
 from edgekit.quantization import kernels, placement, program
 from edgekit.quantization.placement import Style
+from edgekit.quantization.post_training import never_quantized
 from edgekit.quantization.scheme import Scheme
 from tests.networks import small_model
 
@@ -19,6 +20,28 @@ def test_layers_are_named_as_in_the_state_dict() -> None:
     assert names == ["stem", "wide", "narrow", "gated", "head"]
     kept = placement.compute_nodes(graph, ("stem", "head"))
     assert [placement.layer_name(node) for node in kept] == ["wide", "narrow", "gated"]
+
+
+class Biased(nn.Module):
+    """With a layer that makes a bias of constant positions."""
+
+    positions: torch.Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("positions", torch.linspace(-1, 1, 32)[:, None])
+        self.mlp, self.head = nn.Linear(1, 32), nn.Linear(32, 5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        logits: torch.Tensor = self.head((x + torch.relu(self.mlp(self.positions))).mean((1, 2)))
+        return logits
+
+
+def test_what_the_image_does_not_reach_is_no_layer_to_quantize() -> None:
+    model = replace(small_model(), network=Biased().eval())
+    graph = program.float_graph(model)
+    assert [placement.layer_name(node) for node in placement.compute_nodes(graph)] == ["head"]
+    assert never_quantized(model, graph) == ["mlp"]
 
 
 def test_a_fused_relu_is_quantized_behind_the_relu_and_not_before() -> None:
