@@ -191,7 +191,7 @@ def write_out(program: ExportedProgram, form: Form) -> ExportedProgram:
         warnings.simplefilter("ignore")  # of what PyTorch itself still calls
         written: ExportedProgram = program.run_decompositions(forms)
     for node in written.graph.nodes:
-        # Where a node came from is copied at each pass of each converter, which takes a tenth of an export.
+        # Where a node came from is copied at each pass of each converter, which takes a fourteenth of an export.
         node.meta.pop("from_node", None)
     return written
 
