@@ -38,6 +38,8 @@ def write(folder: Path, variant: Variant, exported: Exported, recipe: Recipe) ->
         "file": exported.path.name,
         "inputs": [spec.model_dump(mode="json") for spec in exported.inputs],
         "outputs": [spec.model_dump(mode="json") for spec in exported.outputs],
+        # Of inputs whose size is open (-1).
+        **({"sizes": exported.details["sizes"]} if "sizes" in exported.details else {}),
         "preprocessing": recipe.input.model_dump(mode="json"),
         "classes": list(recipe.task.classes),
         "sha256": {one.relative_to(folder).as_posix(): store.file_sha256(one) for one in files},

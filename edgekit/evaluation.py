@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +13,15 @@ from numpy.typing import NDArray
 from edgekit import arrays, evaluate, record, store
 from edgekit.data.base import SplitName
 from edgekit.data.prepared import Prepared
-from edgekit.evaluate import temperature
+from edgekit.evaluate import Parity, temperature
 from edgekit.evaluate.analyses import ANALYSES
 from edgekit.evaluate.temperature import Temperature
 from edgekit.lineage import as_run
 from edgekit.progress import Update
 from edgekit.recipe import Recipe
+from edgekit.runtimes import open_axes
 from edgekit.runtimes.base import Session
+from edgekit.runtimes.open_axes import Sizes
 from edgekit.stages import Stages
 from edgekit.store import Finished
 from edgekit.target import Target
@@ -126,11 +128,15 @@ class Evaluation:
             # Exported files take one image; PyTorch takes more at once, which only saves time.
             size = min(variant.made.model.at_once, 16) if variant.target.runtime == PYTORCH.runtime else 1
             logits = _write(folder / LOGITS, self._runs(session, chosen, size), len(chosen), update)
+            # After a run: where sizes are open, the runtime tells of the last one.
             result: dict[str, Any] = {"executed": asdict(session.executed())}
             if "batch" in variant.dynamic:
                 some = arrays.spread(len(chosen), settings.parity_images)
                 together = np.concatenate(list(self._runs(session, chosen[some], _TOGETHER)))
                 result["in_batches"] = asdict(evaluate.compare(logits[some], together))
+            if "size" in variant.dynamic:
+                taken = Sizes(**exported.result["details"]["sizes"])
+                result["in_sizes"] = asdict(self._in_sizes(session, variant.made, taken))
             if reference is not None:
                 base = arrays.read(reference.folder / LOGITS)
                 some = arrays.spread(len(chosen), settings.parity_images)
@@ -169,6 +175,24 @@ class Evaluation:
             return {"note": f"{len(images)} test images"}
 
         return self._stages.run("inputs", "inputs", {"data": self._data.key}, work).folder / "inputs.npy"
+
+    def _in_sizes(self, session: Session, made: Made, taken: Sizes) -> Parity:
+        """A file with open sizes, beside the network that it was exported of, on test images of other sizes."""
+        import torch
+
+        from edgekit.model import logits as run
+
+        prepared, model = self._prepared, made.model
+        images = prepared.inputs("test", prepared.spread("test", self._recipe.evaluation.parity_images))
+        found = []
+        for size in open_axes.others(taken, model.input_size[1:]):
+            mode = "bilinear" if len(size) == 2 else "trilinear"
+            resized = torch.nn.functional.interpolate(torch.from_numpy(images), size, mode=mode).numpy()
+            answers = np.concatenate([session.run(one[None]) for one in resized])
+            found.append(
+                evaluate.compare(run(replace(model, input_size=(len(images[0]), *size)), resized), answers)
+            )
+        return evaluate.worst(found)
 
     def _temperature(self, session: Session, size: int, update: Update) -> Temperature:
         """Fitted on the whole validation split, of which no figure is reported."""

@@ -156,7 +156,7 @@ class Run:
         asked, named = set(self.recipe.dynamic), self.targets.items()
         closed = {name: asked - set(dynamic(runtimes.get(one.runtime), self.recipe)) for name, one in named}
         return [
-            f"{name}: its files have a fixed {' and '.join(sorted(axes))} and take one input at a time; "
+            f"{name}: its files have a fixed {' and '.join(sorted(axes))}; "
             "the recipe's 'dynamic' holds for ONNX Runtime and OpenVINO"
             for name, axes in closed.items()
             if axes

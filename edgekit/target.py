@@ -15,7 +15,7 @@ from edgekit.schema import Frozen
 from edgekit.yaml_source import read, validate
 
 Precision = Literal["fp32", "bf16", "fp16", "int8"]
-Axis = Literal["batch"]
+Axis = Literal["batch", "size"]
 RuntimeName = Literal["torch_eager", "onnxruntime", "openvino", "tensorrt", "litert", "executorch", "coreml"]
 
 

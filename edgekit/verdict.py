@@ -68,6 +68,19 @@ def gates(
                 dense=recipe.task.kind == "segmentation",
             )
         )
+    sizes = evaluated.result.get("in_sizes")
+    if sizes:
+        rows.append(
+            evaluate.check_sizes(
+                variant.name,
+                judged_as,
+                evaluate.Parity(**sizes),
+                recipe.gates,
+                trained=not recipe.model.untrained,
+                trained_int8=variant.reference == QUANTIZED,
+                dense=recipe.task.kind == "segmentation",
+            )
+        )
     same = executed.precision in (variant.precision, "unknown")
     text = f"asked for {variant.precision}, ran {executed.precision} (read from: {executed.how})"
     return [
@@ -144,8 +157,9 @@ def artifact(
         details["compared_with"] = variant.reference
         details["parity"] = evaluated.result["parity"]
         details["parity_whole_split"] = evaluated.result["parity_all"]
-    if evaluated and "in_batches" in evaluated.result:
-        details["in_batches"] = evaluated.result["in_batches"]
+    for compared in ("in_batches", "in_sizes"):
+        if evaluated and compared in evaluated.result:
+            details[compared] = evaluated.result[compared]
     if evaluated and "source_all" in evaluated.result:
         details["agreement_with_source"] = evaluated.result["source_all"]
     if evaluated and "temperature" in evaluated.result:

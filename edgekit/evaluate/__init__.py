@@ -1,8 +1,19 @@
 """What an artifact predicts: accuracy, calibration, agreement with its source, and the gates on them."""
 
 from edgekit.evaluate.budgets import check as check_budgets
-from edgekit.evaluate.gates import check, check_batches
-from edgekit.evaluate.parity import Parity, compare
+from edgekit.evaluate.gates import check, check_batches, check_sizes
+from edgekit.evaluate.parity import Parity, compare, worst
 from edgekit.evaluate.task import Task, not_measured, task
 
-__all__ = ["Parity", "Task", "check", "check_batches", "check_budgets", "compare", "not_measured", "task"]
+__all__ = [
+    "Parity",
+    "Task",
+    "check",
+    "check_batches",
+    "check_budgets",
+    "check_sizes",
+    "compare",
+    "not_measured",
+    "task",
+    "worst",
+]

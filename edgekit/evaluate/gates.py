@@ -91,13 +91,43 @@ def check_batches(
     Returns:
         ``batches/logits`` for FP32, else ``batches/agreement``, with the limits of a float artifact.
     """
-    if precision in REDUCED:
-        limit = gates.float_min_agreement if trained else None
-        found = _agreement(artifact_name, parity, limit, "the file itself, given one input at a time,", dense)
-    else:
-        found = _logits(artifact_name, parity, gates.float_max_relative_difference, dense)
+    reference, limit = "the file itself, given one input at a time,", gates.float_min_agreement
+    found = _with_open_axis(artifact_name, precision, parity, gates, limit if trained else None, reference, dense)
     text = f"several inputs at once: {found.explanation}"
     return found.model_copy(update={"name": found.name.replace("parity/", "batches/"), "explanation": text})
+
+
+def check_sizes(
+    artifact_name: str,
+    precision: str,
+    parity: Parity,
+    gates: Gates,
+    trained: bool,
+    trained_int8: bool = False,
+    dense: bool = False,
+) -> Gate:
+    """Judge a file whose size is open: at other sizes it must answer as the network that it was exported of.
+
+    Args:
+        artifact_name, precision, gates, trained, trained_int8, dense: as in ``check``.
+        parity: of the file's logits, compared with those of the float network, the worst of these sizes.
+
+    Returns:
+        ``sizes/logits`` for FP32, else ``sizes/agreement``, with the limits of ``check``.
+    """
+    limit = gates.qat_min_agreement if trained_int8 and precision == "int8" else gates.int8_min_agreement
+    reference = "the float network"
+    found = _with_open_axis(artifact_name, precision, parity, gates, limit if trained else None, reference, dense)
+    text = f"inputs of other sizes: {found.explanation}"
+    return found.model_copy(update={"name": found.name.replace("parity/", "sizes/"), "explanation": text})
+
+
+def _with_open_axis(
+    artifact: str, precision: str, parity: Parity, gates: Gates, limit: float | None, reference: str, dense: bool
+) -> Gate:
+    if precision in REDUCED:
+        return _agreement(artifact, parity, limit, reference, dense)
+    return _logits(artifact, parity, gates.float_max_relative_difference, dense)
 
 
 def _logits(artifact: str, parity: Parity, limit: float, dense: bool) -> Gate:

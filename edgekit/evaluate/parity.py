@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -95,6 +95,22 @@ def compare(source_logits: ArrayLike, artifact_logits: ArrayLike) -> Parity:
         return Parity(None, None, None, images, "all logits of the source are 0, so nothing can be compared")
     mask_dice = _mask_dice(confusion) if dense else None
     return Parity(max_abs, max_abs / scale, same / pixels, images, mask_dice=mask_dice)
+
+
+def worst(found: Sequence[Parity]) -> Parity:
+    """The worst of each figure; the images of all together."""
+    images = sum(one.images for one in found)
+    problem = next((one.problem for one in found if one.problem), None)
+    if problem is not None:
+        return Parity(None, None, None, images, problem)
+
+    def of(name: str, choose: Callable[[Iterable[float]], float]) -> float | None:
+        values = [value for one in found if (value := getattr(one, name)) is not None]
+        return choose(values) if values else None
+
+    return Parity(
+        of("max_abs", max), of("relative", max), of("argmax_agreement", min), images, mask_dice=of("mask_dice", min)
+    )
 
 
 def _mask_dice(confusion: NDArray[np.int64]) -> float:

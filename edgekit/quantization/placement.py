@@ -95,6 +95,10 @@ class Style:
         """Whether anything of a float network is written in another form."""
         return self.plain_depthwise or self.short_moves or self.rows
 
+    def of_any_size(self) -> Style:
+        """Without the forms that hold for images of one size."""
+        return replace(self, rows=False, short_moves=False)
+
     def as_trained(self) -> Style:
         """Without what is left in float for speed alone: a trained network has learned with its rounding."""
         return replace(

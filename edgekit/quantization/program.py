@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from typing import TYPE_CHECKING, Any
 
 from edgekit.errors import InputError, UnsupportedError
@@ -11,10 +10,9 @@ from edgekit.quantization import kernels, placement, rewrites
 from edgekit.quantization.placement import PORTABLE, Style
 from edgekit.quantization.scheme import DEFAULT, Scheme, Weights
 from edgekit.runtimes.forms import depthwise, moves, tokens
+from edgekit.runtimes.open_axes import export
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     import numpy as np
     import torch
     from numpy.typing import NDArray
@@ -22,12 +20,10 @@ if TYPE_CHECKING:
     from torch.fx import GraphModule, Node
 
     from edgekit.model import Model
-    from edgekit.target import Axis, Precision
+    from edgekit.target import Precision
 
 Range = tuple[float, float]
 
-#: Images in the example of a program whose batch stays open.
-_SEVERAL = 3
 #: The least scale of a channel, as a part of the greatest in its layer.
 _LEAST_CHANNEL = 2.0**-12
 
@@ -37,34 +33,6 @@ def example(model: Model, batch: int = 1) -> torch.Tensor:
     import torch
 
     return torch.zeros(batch, *model.input_size)
-
-
-def export(network: torch.nn.Module, inputs: torch.Tensor, dynamic: Sequence[Axis] = ()) -> ExportedProgram:
-    """``torch.export`` of a network in eval mode for the shape of ``inputs``, but for the axes that stay open.
-
-    Raises:
-        UnsupportedError: the network fixes an axis that was to stay open.
-    """
-    import torch
-    from torch.fx.experimental.symbolic_shapes import ConstraintViolationError
-
-    shapes = None
-    if "batch" in dynamic:
-        # A single image would be taken for a constant.
-        inputs = inputs.expand(_SEVERAL, *inputs.shape[1:]).contiguous()
-        shapes = ({0: torch.export.Dim("batch", min=1)},)
-    with warnings.catch_warnings(), torch.no_grad():
-        warnings.simplefilter("ignore")
-        try:
-            return torch.export.export(network, (inputs,), dynamic_shapes=shapes)
-        except (torch._dynamo.exc.UserError, ConstraintViolationError) as error:
-            if not dynamic:
-                raise
-            raise UnsupportedError(
-                f"the network fixes how many images it takes at once: {str(error).splitlines()[0]}",
-                where="dynamic",
-                remedy="leave 'dynamic' out of the recipe",
-            ) from error
 
 
 def float_graph(model: Model, batch: int = 1) -> GraphModule:
@@ -110,13 +78,32 @@ def float_program(model: Model, style: Style = PORTABLE) -> ExportedProgram:
     """The model before quantization, or without it; scans are one node where ``model.native`` says so."""
     from edgekit.zoo import state_space
 
-    inputs = example(model)
+    style, inputs = _for_axes(style, model), example(model)
     program = _with_whole_scans(model.network, inputs, model)
     if style.rewrites:
         graph = _as_graph(program, inputs)
         if _rewrite(graph, style) + (tokens.in_rows(graph) if style.rows else 0):
             program = _with_whole_scans(graph, inputs, model)
     return state_space.write_out(program, style.scan)
+
+
+def _for_axes(style: Style, model: Model) -> Style:
+    """The style for the axes that are to stay open.
+
+    Raises:
+        UnsupportedError: the size is one of them, and the network has a selective scan.
+    """
+    from edgekit.zoo.state_space import SelectiveScan
+
+    if "size" not in model.dynamic:
+        return style
+    if any(isinstance(one, SelectiveScan) for one in model.network.modules()):
+        raise UnsupportedError(
+            "a selective scan is written out for images of one size",
+            where="dynamic",
+            remedy="leave 'size' out of the recipe's 'dynamic'",
+        )
+    return style.of_any_size()
 
 
 def quantized_program(model: Model, style: Style) -> ExportedProgram:
@@ -129,7 +116,7 @@ def quantized_program(model: Model, style: Style) -> ExportedProgram:
 
     if model.quantization is None:
         raise InputError("the model has no quantization ranges", remedy="add a 'quantize' pass")
-    graph = float_graph(model)
+    style, graph = _for_axes(style, model), float_graph(model)
     quantization = model.quantization
     if quantization.get("as_trained"):
         style = style.as_trained()

@@ -96,8 +96,8 @@ class Common(Frozen):
     )
     dynamic: tuple[target.Axis, ...] = Field(
         default=(),
-        description="axes that the files leave open: batch, in ONNX Runtime and OpenVINO. Files of other runtimes "
-        "take one input at a time, and a warning says so; latency is always that of one",
+        description="axes that the files leave open: batch, size, in ONNX Runtime and OpenVINO. Files of other "
+        "runtimes take one input at a time, of 'input.size', and a warning says so; latency is that of such a one",
     )
     native_operators: bool = Field(
         default=False,

@@ -93,7 +93,7 @@ class Session(Protocol):
         ...
 
     def executed(self) -> Executed:
-        """The precision that really runs, read back from the runtime."""
+        """The precision that really runs, read back from the runtime; where sizes are open, after a run of one."""
         ...
 
 
@@ -133,7 +133,10 @@ class Runtime(Protocol):
         return None
 
     def export(self, model: Model, target: Target, precision: Precision, folder: Path) -> Exported:
-        """Write ``model`` into ``folder`` for batch 1 of its input size, or with its ``dynamic`` axes open."""
+        """Write ``model`` into ``folder`` for batch 1 of its input size, or with its ``dynamic`` axes open.
+
+        The sizes that such a file takes are in ``details["sizes"]``, as ``open_axes.Sizes``.
+        """
         ...
 
     def prepare(self, path: Path, target: Setting, precision: Precision) -> None:

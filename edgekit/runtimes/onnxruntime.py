@@ -190,7 +190,7 @@ class OnnxRuntime(Runtime):
 
     name = "onnxruntime"
     packages: tuple[str, ...] = ("onnxruntime", "onnx", "onnxscript")
-    dynamic: tuple[Axis, ...] = ("batch",)
+    dynamic: tuple[Axis, ...] = ("batch", "size")
     set_at_load: tuple[Precision, ...] = ("fp16",)
 
     def cannot_export(self, target: Target) -> str | None:
@@ -219,12 +219,15 @@ class OnnxRuntime(Runtime):
     def export(self, model: Model, target: Target, precision: Precision, folder: Path) -> Exported:
         """Write ``model.onnx``, in Q/DQ form for INT8."""
         from edgekit.quantization import program
+        from edgekit.runtimes import open_axes
 
         made = program.in_precision(model, precision, STYLE)
         path = folder / "model.onnx"
         to_onnx(made, path)
         inputs, outputs = support.specs(model)
-        details = {"format": "ONNX", "opset": OPSET, "exporter": "torch.onnx (dynamo)"}
+        details: dict[str, Any] = {"format": "ONNX", "opset": OPSET, "exporter": "torch.onnx (dynamo)"}
+        if "size" in model.dynamic:
+            details["sizes"] = open_axes.sizes(made, model.input_size[1:])._asdict()
         if model.native:
             native.ONNXRUNTIME.write_sources(folder)
             details["native operator"] = native.ONNXRUNTIME.command()
@@ -260,6 +263,7 @@ class _Session:
         own = {"trt_fp16_enable": precision == "fp16"} if target.device == "TENSORRT" else {}
         self._providers: list[Any] = [(_PROVIDERS[target.device], own)]
         self._on_cpu = target.device == "CPU"
+        self._ran: tuple[int, ...] = ()
         try:
             self._session = onnxruntime.InferenceSession(str(path), options, providers=self._providers)
         except Exception as error:
@@ -274,6 +278,7 @@ class _Session:
             )
 
     def run(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
+        self._ran = batch.shape
         result: NDArray[np.float32] = self._session.run(None, {support.INPUT: batch})[0]
         return result
 
@@ -328,7 +333,10 @@ class _Session:
             options.profile_file_prefix = str(Path(folder) / "profile")
             session = self._library.InferenceSession(str(self._path), options, providers=self._providers)
             given = session.get_inputs()[0]
-            one = [size if isinstance(size, int) else 1 for size in given.shape]
+            one = [
+                1 if axis == 0 else side if isinstance(side, int) else self._ran[axis]
+                for axis, side in enumerate(given.shape)
+            ]
             session.run(None, {given.name: np.zeros(one, np.float32)})
             events = json.loads(Path(session.end_profiling()).read_text(encoding="utf-8"))
             graph = onnx.load(options.optimized_model_filepath).graph

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import ctypes
+import functools
+import re
 from collections import Counter
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -56,7 +59,7 @@ class OpenVINO(Runtime):
     packages: tuple[str, ...] = ("openvino",)
     #: A zero point other than 0 must be corrected for; linear layers take up to twice as long with it.
     fast_activations: Activations | None = "symmetric_or_unsigned"
-    dynamic: tuple[Axis, ...] = ("batch",)
+    dynamic: tuple[Axis, ...] = ("batch", "size")
     set_at_load: tuple[Precision, ...] = ("bf16", "fp16")
 
     def cannot_export(self, target: Target) -> str | None:
@@ -101,6 +104,7 @@ class OpenVINO(Runtime):
         import openvino
 
         from edgekit.quantization import program
+        from edgekit.runtimes import open_axes
 
         made = program.in_precision(model, precision, STYLE)
         with support.quiet():
@@ -109,10 +113,13 @@ class OpenVINO(Runtime):
                     _as_taken(made), extension=[native_scan()] if model.native else None
                 )
             except Exception as error:  # the converter's own assertions as well
-                raise UnsupportedError(f"OpenVINO cannot take the network: {support.first_line(error)}") from error
+                raise UnsupportedError(f"OpenVINO cannot take the network: {_cause(error)}") from error
         converted.inputs[0].get_tensor().set_names({support.INPUT})
         converted.outputs[0].get_tensor().set_names({support.OUTPUT})
-        converted.reshape({0: [-1 if "batch" in model.dynamic else 1, *model.input_size]})
+        batch = -1 if "batch" in model.dynamic else 1
+        sizes = open_axes.sizes(made, model.input_size[1:]) if "size" in model.dynamic else None
+        sides = [side if sizes is None else (sizes.least, sizes.most) for side in model.input_size[1:]]
+        converted.reshape({0: [batch, model.input_size[0], *sides]})
         path = folder / "model.xml"
         openvino.save_model(converted, path, compress_to_fp16=False)
         inputs, outputs = support.specs(model)
@@ -121,6 +128,8 @@ class OpenVINO(Runtime):
             "exporter": "openvino.convert_model",
             "files": ["model.xml", "model.bin"],
         }
+        if sizes is not None:
+            details["sizes"] = sizes._asdict()
         if model.native:
             details["files"] += native.OPENVINO.write_sources(folder)
             details["native operator"] = native.OPENVINO.command()
@@ -130,14 +139,16 @@ class OpenVINO(Runtime):
         """Compile for latency in the precision asked for."""
         threads = support.threads(target.threads)
         mode = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": 1}
-        return _Session(_compile(path, target, precision, mode), precision)
+        compiled = functools.partial(_compile, path, target, precision, mode)
+        return _Session(compiled(), precision, compiled)
 
     def streams(self, path: Path, target: Setting, precision: Precision, count: int) -> list[Session]:
         """Compile once, for as many streams; each session is a request of its own."""
         threads = support.threads(target.threads) * count
         mode = {"PERFORMANCE_HINT": "THROUGHPUT", "INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": count}
-        compiled = _compile(path, target, precision, mode)
-        return [_Session(compiled, precision) for _ in range(count)]
+        compiled = functools.partial(_compile, path, target, precision, mode)
+        shared = compiled()
+        return [_Session(shared, precision, compiled) for _ in range(count)]
 
 
 def native_scan() -> Any:
@@ -191,13 +202,25 @@ def _attention(
     scale: float | None = None,
     enable_gqa: bool = False,
 ) -> Any:
-    """softmax(Q K' scale + mask) V (Vaswani et al. 2017); left as it is where tokens and heads differ in number."""
-    if query.dim() != 4 or query.shape[1] not in (query.shape[2], key.shape[2]) or is_causal or enable_gqa:
+    """softmax(Q K' scale + mask) V (Vaswani et al. 2017); left as it is where tokens and heads differ in number.
+
+    Tokens whose number is open may be as many as heads.
+    """
+    if query.dim() != 4 or is_causal or enable_gqa:
+        return NotImplemented
+    tokens = query.shape[2], key.shape[2]
+    if all(isinstance(one, int) for one in tokens) and query.shape[1] not in tokens:
         return NotImplemented
     scores = (query * (query.shape[-1] ** -0.5 if scale is None else scale)) @ key.transpose(-2, -1)
     if mask is not None:
         scores = scores.masked_fill(~mask, -float("inf")) if not mask.is_floating_point() else scores + mask
     return scores.softmax(-1) @ value
+
+
+def _cause(error: Exception) -> str:
+    """What went wrong: the converter tells the operators that it does not know after lines of its own."""
+    unknown = re.search(r"No conversion rule found for operations: (.+)", str(error))
+    return f"it has no rule for {unknown.group(1)}" if unknown else support.first_line(error)
 
 
 def _is_weight(value: Any) -> bool:
@@ -222,7 +245,14 @@ def _macs(node: Any) -> int:
     return support.layer_macs(output, weights, output[-1 if kind in _PRODUCTS else 1])
 
 
-def _compile(path: Path, target: Setting, precision: Precision, mode: dict[str, Any]) -> Any:
+def _compile(
+    path: Path,
+    target: Setting,
+    precision: Precision,
+    mode: dict[str, Any],
+    shape: Sequence[int] | None = None,
+) -> Any:
+    """The file, ready to run; for inputs of ``shape`` alone where one is given."""
     no_telemetry()
     import openvino
 
@@ -232,17 +262,22 @@ def _compile(path: Path, target: Setting, precision: Precision, mode: dict[str, 
         core = openvino.Core()
         if f'version="{native.OPENVINO_SET}"'.encode() in path.read_bytes():
             core.add_extension(str(extension()))
-        return core.compile_model(core.read_model(path), target.device, settings)
+        model = core.read_model(path)
+        if shape is not None:
+            model.reshape(list(shape))
+        return core.compile_model(model, target.device, settings)
     except RuntimeError as error:
         raise DeviceError(f"OpenVINO cannot load it: {error}", where=str(path)) from error
 
 
 class _Session:
-    def __init__(self, compiled: Any, precision: Precision) -> None:
+    def __init__(self, compiled: Any, precision: Precision, compile_for: Callable[..., Any]) -> None:
         import openvino
 
         self._precision = precision
         self._compiled = compiled
+        self._compile_for = compile_for
+        self._ran: tuple[int, ...] = ()
         self._request = compiled.create_infer_request()
         self._tensor = openvino.Tensor
         # The request keeps the memory of the answer; asking for it again in each run takes as long as a layer.
@@ -261,6 +296,7 @@ class _Session:
         # In this thread: 'start_async' hands the work to another, up to a tenth of a small network's time.
         self._request.infer(share_outputs=True)
         answer = self._request.get_output_tensor(0).data if self._answer is None else self._answer
+        self._ran = batch.shape
         result: NDArray[np.float32] = np.array(answer, np.float32)
         return result
 
@@ -269,7 +305,11 @@ class _Session:
         layers: Counter[str] = Counter()
         macs: Counter[str] = Counter()
         fallbacks = []
-        for node in self._compiled.get_runtime_model().get_ordered_ops():
+        compiled = self._compiled
+        if any(side.is_dynamic for side in list(compiled.input(0).get_partial_shape())[1:]):
+            # It tells no sizes where they are open.
+            compiled = self._compile_for(shape=(1, *self._ran[1:]))
+        for node in compiled.get_runtime_model().get_ordered_ops():
             info = node.get_rt_info()
             kind = info["layerType"].astype(str)
             if kind not in _LAYERS or (kind in _PRODUCTS and not _is_weight(node.input_value(1))):

@@ -44,15 +44,19 @@ def threads(asked: int) -> int:
 
 
 def specs(model: Model) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:
-    """Input and output of a model exported for batch 1, or for any batch, which is then -1."""
+    """Input and output of a model exported for batch 1 of its size; what is open is -1."""
     from edgekit.record import TensorSpec
 
     images = "NCDHW" if len(model.input_size) == 4 else "NCHW"
     logits = images if model.task == "segmentation" else "NC"
     batch = -1 if "batch" in model.dynamic else 1
+    given, made = (
+        (batch, size[0], *(-1 if "size" in model.dynamic else side for side in size[1:]))
+        for size in (model.input_size, model.output_size)
+    )
     return (
-        (TensorSpec(name=INPUT, shape=(batch, *model.input_size), dtype="float32", layout=images),),
-        (TensorSpec(name=OUTPUT, shape=(batch, *model.output_size), dtype="float32", layout=logits),),
+        (TensorSpec(name=INPUT, shape=given, dtype="float32", layout=images),),
+        (TensorSpec(name=OUTPUT, shape=made, dtype="float32", layout=logits),),
     )
 
 

@@ -11,7 +11,7 @@ from sklearn import metrics as sk
 
 from edgekit.errors import InputError
 from edgekit.evaluate import parity
-from edgekit.evaluate.parity import compare
+from edgekit.evaluate.parity import Parity, compare, worst
 
 
 def test_differences_and_agreement() -> None:
@@ -109,3 +109,10 @@ def test_problems_of_windows() -> None:
         compare(bad, source)
     with pytest.raises(InputError, match=r"or \[windows, classes, \*window\] and not empty \(got \[2, 3, 4\]\)"):
         compare(np.ones((2, 3, 4)), np.ones((2, 3, 4)))
+
+
+def test_the_worst_of_several() -> None:
+    found = worst([Parity(0.1, 1e-3, 0.9, 8), Parity(0.2, 5e-4, 1.0, 8, mask_dice=0.7)])
+    assert found == Parity(0.2, 1e-3, 0.9, 16, mask_dice=0.7)
+    lost = worst([Parity(0.1, 1e-3, 1.0, 8), Parity(None, None, None, 8, "not finite")])
+    assert lost == Parity(None, None, None, 16, "not finite")

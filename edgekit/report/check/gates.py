@@ -18,7 +18,7 @@ _SIGNS = {"drop": -1.0, "rise": 1.0}
 #: First words of a gate's name -> metric, where they are not the same.
 _METRICS = {"dice": "mean_dice"}
 #: First word of a gate's name -> where an artifact's details tell its figures; last word -> which of them.
-_COMPARED = {"parity": ("parity", "parity_whole_split"), "batches": ("in_batches",)}
+_COMPARED = {"parity": ("parity", "parity_whole_split"), "batches": ("in_batches",), "sizes": ("in_sizes",)}
 _FIGURES = {"logits": "relative", "agreement": "argmax_agreement", "masks": "mask_dice"}
 _ROUNDING = 1e-9
 
