@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -24,7 +25,7 @@ _STEPS = (1, 2, 4, 8, 16, 32, 64)
 #: The largest side that is asked for, in those of the input.
 _TIMES = 4
 #: Shares of the input's sides at which a file with open sizes is tried.
-_SMALLER, _LARGER = 0.75, 1.25
+_SHARES = ((0.75, 1.0), (1.0, 1.25))
 
 
 class Sizes(NamedTuple):
@@ -141,7 +142,7 @@ def sizes(program: ExportedProgram, nominal: Sequence[int]) -> Sizes:
 
 
 def others(taken: Sizes, nominal: Sequence[int]) -> list[tuple[int, ...]]:
-    """Two sizes unlike the nominal one, at which a file is tried: one side smaller, the next one larger.
+    """Sizes beside the nominal one at which a file is tried, in which sides that follow one another differ.
 
     Args:
         taken: by the file.
@@ -149,8 +150,9 @@ def others(taken: Sizes, nominal: Sequence[int]) -> list[tuple[int, ...]]:
     """
 
     def near(side: int, share: float) -> int:
-        wanted = round(share * side / taken.step) * taken.step
+        steps = share * side / taken.step
+        wanted = (math.floor if share < 1 else math.ceil)(steps) * taken.step
         return min(max(taken.least, wanted), taken.most)
 
-    shares = ((_SMALLER, _LARGER), (_LARGER, _SMALLER))
-    return [tuple(map(near, nominal, itertools.cycle(pair))) for pair in shares]
+    found = (tuple(map(near, nominal, itertools.cycle(pair))) for pair in _SHARES)
+    return [size for size in found if size != tuple(nominal)]
