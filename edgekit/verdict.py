@@ -7,6 +7,7 @@ from edgekit.evaluate import temperature
 from edgekit.recipe import Recipe
 from edgekit.runtimes.base import Executed
 from edgekit.store import Finished
+from edgekit.target import Axis
 from edgekit.variant import FUSED, PYTORCH, QUANTIZED, Variant
 
 #: What an artifact is compared with, in words.
@@ -15,6 +16,9 @@ _REFERENCES = {
     FUSED: "the compressed float model",
     QUANTIZED: "the fake-quantized model",
 }
+
+#: What evaluation compared where a file leaves an axis open.
+_OPEN: dict[Axis, str] = {"batch": "in_batches", "size": "in_sizes"}
 
 
 def figures(
@@ -56,31 +60,20 @@ def gates(
         trained_int8=variant.reference == QUANTIZED,
         dense=recipe.task.kind == "segmentation",
     )
-    batches = evaluated.result.get("in_batches")
-    if batches:
-        rows.append(
-            evaluate.check_batches(
-                variant.name,
-                judged_as,
-                evaluate.Parity(**batches),
-                recipe.gates,
-                trained=not recipe.model.untrained,
-                dense=recipe.task.kind == "segmentation",
-            )
+    rows += [
+        evaluate.check_open(
+            variant.name,
+            axis,
+            judged_as,
+            evaluate.Parity(**evaluated.result[found]),
+            recipe.gates,
+            trained=not recipe.model.untrained,
+            trained_int8=variant.reference == QUANTIZED,
+            dense=recipe.task.kind == "segmentation",
         )
-    sizes = evaluated.result.get("in_sizes")
-    if sizes:
-        rows.append(
-            evaluate.check_sizes(
-                variant.name,
-                judged_as,
-                evaluate.Parity(**sizes),
-                recipe.gates,
-                trained=not recipe.model.untrained,
-                trained_int8=variant.reference == QUANTIZED,
-                dense=recipe.task.kind == "segmentation",
-            )
-        )
+        for axis, found in _OPEN.items()
+        if axis in variant.dynamic
+    ]
     same = executed.precision in (variant.precision, "unknown")
     text = f"asked for {variant.precision}, ran {executed.precision} (read from: {executed.how})"
     return [
@@ -157,9 +150,9 @@ def artifact(
         details["compared_with"] = variant.reference
         details["parity"] = evaluated.result["parity"]
         details["parity_whole_split"] = evaluated.result["parity_all"]
-    for compared in ("in_batches", "in_sizes"):
-        if evaluated and compared in evaluated.result:
-            details[compared] = evaluated.result[compared]
+    for found in _OPEN.values():
+        if evaluated and found in evaluated.result:
+            details[found] = evaluated.result[found]
     if evaluated and "source_all" in evaluated.result:
         details["agreement_with_source"] = evaluated.result["source_all"]
     if evaluated and "temperature" in evaluated.result:

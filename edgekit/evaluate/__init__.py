@@ -1,7 +1,7 @@
 """What an artifact predicts: accuracy, calibration, agreement with its source, and the gates on them."""
 
 from edgekit.evaluate.budgets import check as check_budgets
-from edgekit.evaluate.gates import check, check_batches, check_sizes
+from edgekit.evaluate.gates import check, check_open
 from edgekit.evaluate.parity import Parity, compare, worst
 from edgekit.evaluate.task import Task, not_measured, task
 
@@ -9,9 +9,8 @@ __all__ = [
     "Parity",
     "Task",
     "check",
-    "check_batches",
     "check_budgets",
-    "check_sizes",
+    "check_open",
     "compare",
     "not_measured",
     "task",

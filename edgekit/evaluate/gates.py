@@ -11,6 +11,7 @@ from edgekit.record import Gate, Measurement
 if TYPE_CHECKING:
     from edgekit.evaluate.parity import Parity
     from edgekit.recipe import Gates
+    from edgekit.target import Axis
 
 #: Precisions whose rounding moves logits by more than the float gate allows, on every correct export.
 REDUCED = frozenset({"bf16", "fp16", "int8"})
@@ -79,26 +80,9 @@ def check(
     return rows
 
 
-def check_batches(
-    artifact_name: str, precision: str, parity: Parity, gates: Gates, trained: bool, dense: bool = False
-) -> Gate:
-    """Judge a file whose batch is open: it must answer several inputs at once as it answers them one by one.
-
-    Args:
-        artifact_name, precision, gates, trained, dense: as in ``check``.
-        parity: of the file's logits for several inputs at once, compared with its own for one.
-
-    Returns:
-        ``batches/logits`` for FP32, else ``batches/agreement``, with the limits of a float artifact.
-    """
-    reference, limit = "the file itself, given one input at a time,", gates.float_min_agreement
-    found = _with_open_axis(artifact_name, precision, parity, gates, limit if trained else None, reference, dense)
-    text = f"several inputs at once: {found.explanation}"
-    return found.model_copy(update={"name": found.name.replace("parity/", "batches/"), "explanation": text})
-
-
-def check_sizes(
+def check_open(
     artifact_name: str,
+    axis: Axis,
     precision: str,
     parity: Parity,
     gates: Gates,
@@ -106,28 +90,31 @@ def check_sizes(
     trained_int8: bool = False,
     dense: bool = False,
 ) -> Gate:
-    """Judge a file whose size is open: at other sizes it must answer as the network that it was exported of.
+    """Judge a file with an open axis by what it answers where the axis is not as the recipe says.
+
+    Several inputs at once must be answered as one by one, with the limits of a float artifact. Inputs of other
+    sizes must be answered as by the network that the file was exported of, with those of its precision.
 
     Args:
         artifact_name, precision, gates, trained, trained_int8, dense: as in ``check``.
-        parity: of the file's logits, compared with those of the float network, the worst of these sizes.
+        axis: the one that is open.
+        parity: of the file's logits, compared with its own one by one, or with those of the float network.
 
     Returns:
-        ``sizes/logits`` for FP32, else ``sizes/agreement``, with the limits of ``check``.
+        ``batches/logits`` or ``sizes/logits`` for FP32, else ``batches/agreement`` or ``sizes/agreement``.
     """
-    limit = gates.qat_min_agreement if trained_int8 and precision == "int8" else gates.int8_min_agreement
-    reference = "the float network"
-    found = _with_open_axis(artifact_name, precision, parity, gates, limit if trained else None, reference, dense)
-    text = f"inputs of other sizes: {found.explanation}"
-    return found.model_copy(update={"name": found.name.replace("parity/", "sizes/"), "explanation": text})
-
-
-def _with_open_axis(
-    artifact: str, precision: str, parity: Parity, gates: Gates, limit: float | None, reference: str, dense: bool
-) -> Gate:
+    if axis == "batch":
+        name, given, reference = "batches", "several inputs at once", "the file itself, given one input at a time,"
+        limit = gates.float_min_agreement
+    else:
+        name, given, reference = "sizes", "inputs of other sizes", "the float network"
+        limit = gates.qat_min_agreement if trained_int8 and precision == "int8" else gates.int8_min_agreement
     if precision in REDUCED:
-        return _agreement(artifact, parity, limit, reference, dense)
-    return _logits(artifact, parity, gates.float_max_relative_difference, dense)
+        found = _agreement(artifact_name, parity, limit if trained else None, reference, dense)
+    else:
+        found = _logits(artifact_name, parity, gates.float_max_relative_difference, dense)
+    text = f"{given}: {found.explanation}"
+    return found.model_copy(update={"name": found.name.replace("parity/", f"{name}/"), "explanation": text})
 
 
 def _logits(artifact: str, parity: Parity, limit: float, dense: bool) -> Gate:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from edgekit.evaluate.gates import check, check_batches, check_sizes
+from edgekit.evaluate.gates import check, check_open
 from edgekit.evaluate.parity import Parity
 from edgekit.recipe import Gates
 from edgekit.record import Gate, Measurement
@@ -178,25 +178,25 @@ def test_random_masks_of_a_reduced_precision_are_reported_and_not_judged() -> No
 
 
 def test_several_at_once_must_be_answered_as_one_by_one() -> None:
-    right = check_batches("a", "fp32", GOOD, Gates(), True)
+    right = check_open("a", "batch", "fp32", GOOD, Gates(), True)
     assert (right.name, right.passed) == ("batches/logits", True)
     assert right.explanation.startswith("several inputs at once: logits differ by 2.1e-04")
-    assert not check_batches("a", "fp32", Parity(0.1, 2e-3, 1.0, 64), Gates(), True).passed
+    assert not check_open("a", "batch", "fp32", Parity(0.1, 2e-3, 1.0, 64), Gates(), True).passed
     other = Parity(0.5, 0.05, 63 / 64, 64)
-    lost = check_batches("a", "int8", other, Gates(), True)
+    lost = check_open("a", "batch", "int8", other, Gates(), True)
     assert (lost.name, lost.passed, lost.limit) == ("batches/agreement", False, 0.999)
     assert "as the file itself, given one input at a time, on 98.4% of 64 images" in lost.explanation
-    assert check_batches("a", "int8", other, Gates(), trained=False).passed
+    assert check_open("a", "batch", "int8", other, Gates(), trained=False).passed
 
 
 def test_other_sizes_are_judged_by_the_limits_of_the_precision() -> None:
-    right = check_sizes("a", "fp32", GOOD, Gates(), True)
+    right = check_open("a", "size", "fp32", GOOD, Gates(), True)
     assert (right.name, right.passed) == ("sizes/logits", True)
     assert right.explanation.startswith("inputs of other sizes: logits differ by")
-    assert not check_sizes("a", "fp32", Parity(0.1, 2e-3, 1.0, 64), Gates(), True).passed
+    assert not check_open("a", "size", "fp32", Parity(0.1, 2e-3, 1.0, 64), Gates(), True).passed
     near = Parity(0.1, 0.1, 0.97, 64)
-    int8 = check_sizes("a", "int8", near, Gates(), True)
+    int8 = check_open("a", "size", "int8", near, Gates(), True)
     assert (int8.name, int8.passed, int8.limit) == ("sizes/agreement", True, Gates().int8_min_agreement)
-    trained = check_sizes("a", "int8", near, Gates(), True, trained_int8=True)
+    trained = check_open("a", "size", "int8", near, Gates(), True, trained_int8=True)
     assert (trained.passed, trained.limit) == (False, Gates().qat_min_agreement)
-    assert check_sizes("a", "int8", Parity(0.1, 0.1, 0.1, 64), Gates(), trained=False).passed
+    assert check_open("a", "size", "int8", Parity(0.1, 0.1, 0.1, 64), Gates(), trained=False).passed
