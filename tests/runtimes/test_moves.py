@@ -63,6 +63,8 @@ def _permutes(model: Model) -> list[tuple[int, ...]]:
         # There and back, nothing has moved but the channels, which the convolution's reader has in their place.
         (_images, nn.Conv2d(6, 5, 1), None),
         (lambda x: x.permute(0, 2, 3, 1).transpose(1, 2).flatten(1, 2), nn.Linear(6, 5), [(0, 2, 3, 1), (1, 0, 2)]),
+        # Nothing between them that drops the axis of one image, as SwinV2-CR's norms of images of channels last.
+        (lambda x: x.permute(0, 2, 3, 1).permute(0, 3, 1, 2).contiguous(), nn.Conv2d(6, 5, 1), None),
         # One permutation alone stays as it is.
         (lambda x: x.flatten(2).transpose(1, 2), nn.Linear(6, 5), []),
     ],

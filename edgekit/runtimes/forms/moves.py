@@ -132,7 +132,7 @@ def _replace(graph: GraphModule, run: list[Node], channels_last: bool) -> bool:
     except _UnevenError:
         return False
     aim = factors.axes
-    result = list(itertools.chain(*aim))
+    result = factors.large(list(itertools.chain(*aim)))
     channels = factors.large(factors.source[1]) if len(first) > 3 else []
     # How many of their factors must stay together, innermost.
     rows = 1 if channels_last else len(channels)
@@ -150,7 +150,7 @@ def _replace(graph: GraphModule, run: list[Node], channels_last: bool) -> bool:
         return False
     if back:
         aim = [aim[axis] for axis in _last(len(last))]
-        result = list(itertools.chain(*aim))
+        result = factors.large(list(itertools.chain(*aim)))
     before = factors.large(list(itertools.chain(*origin)))
     steps += [
         ("reshape", [factors.sizes[one] for one in before]),
