@@ -93,7 +93,8 @@ def check_open(
     """Judge a file with an open axis by what it answers where the axis is not as the recipe says.
 
     Several inputs at once must be answered as one by one, with the limits of a float artifact. Inputs of other
-    sizes must be answered as by the network that the file was exported of, with those of its precision.
+    sizes must be answered as by the network that the file was exported of, with those of its precision. The float
+    network is asked also after quantization-aware training: the fake-quantized one is traced for one size.
 
     Args:
         artifact_name, precision, gates, trained, trained_int8, dense: as in ``check``.
