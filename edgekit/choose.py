@@ -13,6 +13,8 @@ from edgekit.record import Artifact, Measurement
 
 #: From the most precise; where the speeds cannot be told apart, the earlier is taken.
 _PRECISION = ("fp32", "fp16", "bf16", "int8")
+#: What could be so many times faster than the artifact that would be recommended is worth more rounds.
+_MATTERS = 1.03
 
 
 def recommend(artifacts: Sequence[Artifact], measurements: Sequence[Measurement]) -> list[Artifact]:
@@ -20,12 +22,36 @@ def recommend(artifacts: Sequence[Artifact], measurements: Sequence[Measurement]
     times = latencies(artifacts, measurements)
     chosen: dict[str, Artifact] = {}
     for one in sorted(artifacts, key=_precise_first):
-        if one.runtime == "torch_eager" or one.status != "accepted" or not times[one.name]:
+        if not _eligible(one, times):
             continue
         best = chosen.get(one.target)
         if best is None or _beats(one, best, times):
             chosen[one.target] = one
     return [_advise(one, chosen.get(one.target), times) for one in artifacts]
+
+
+def undecided(artifacts: Sequence[Artifact], measurements: Sequence[Measurement]) -> set[str]:
+    """The artifacts to measure more: those recommended by now, and what the noise allows to be clearly faster."""
+    times = latencies(artifacts, measurements)
+    found: set[str] = set()
+    for best in recommend(artifacts, measurements):
+        if not best.recommended:
+            continue
+        rivals = {
+            one.name
+            for one in artifacts
+            if one.target == best.target
+            and one.name != best.name
+            and _eligible(one, times)
+            and speedup_in_turn(times[best.name], times[one.name])[2] > _MATTERS
+        }
+        if rivals:
+            found |= {best.name, *rivals}
+    return found
+
+
+def _eligible(one: Artifact, times: dict[str, list[list[float]]]) -> bool:
+    return one.runtime != "torch_eager" and one.status == "accepted" and bool(times[one.name])
 
 
 def _beats(one: Artifact, best: Artifact, times: dict[str, list[list[float]]]) -> bool:
@@ -64,7 +90,7 @@ def _advise(one: Artifact, best: Artifact | None, times: dict[str, list[list[flo
         return one.model_copy(update={"advice": "not recommended: not measured in the same session"})
     ratio, low, high = speedup_in_turn(times[best.name], times[one.name])
     if low <= 1 <= high:
-        text = f"not recommended: as fast as {best.name} within the noise"
+        text = f"not recommended: as fast as {best.name} within the noise ({low:.2f} to {high:.2f} times)"
         if _precise_first(one) > _precise_first(best):
             text += ", and less precise"
     elif ratio < 1:

@@ -6,6 +6,7 @@ heavy libraries are loaded by the stages that must really work, so that a run wh
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,7 +18,7 @@ from edgekit import card, hygiene, outputs, record, runtimes, store, thumbnails,
 from edgekit import recipe as recipes
 from edgekit.analysis import Analyses
 from edgekit.candidates import dynamic, not_native, variants
-from edgekit.choose import recommend
+from edgekit.choose import recommend, undecided
 from edgekit.data.prepared import Prepared, prepare
 from edgekit.errors import DeviceError, InputError, MissingError, UnsupportedError
 from edgekit.evaluation import LOGITS, Evaluation
@@ -116,7 +117,8 @@ class Run:
         """Run everything and write the record and its reports."""
         try:
             judged = self.judge()
-            bench = Bench(self.store, self.recipe.benchmark, self.reporter, self.stages.used)
+            rivals = functools.partial(undecided, judged.artifacts)
+            bench = Bench(self.store, self.recipe.benchmark, self.reporter, self.stages.used, undecided=rivals)
             for job, key in judged.jobs:
                 bench.add(job, key)
             timed, failed = bench.measure()

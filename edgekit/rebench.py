@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import queue
 import threading
 from collections.abc import Iterator, Sequence
@@ -11,6 +12,7 @@ from pydantic import ValidationError
 
 from edgekit import outputs, record, runtimes, store
 from edgekit import target as targets
+from edgekit.choose import undecided
 from edgekit.devices.ssh import SshDevice
 from edgekit.errors import DeviceError, InputError, MissingError
 from edgekit.measure.bench import Bench
@@ -76,7 +78,8 @@ def rebench(
                 reporter.say(f"{target.name}: goes on with the session that was interrupted")
             ssh = target.connection if target.connection.kind == "ssh" else None
             device = SshDevice(target.name, ssh, mark.run, reporter.say, wait_s, keep) if ssh else None
-            bench = Bench(kept, protocol, reporter, set(), mark.session, device)
+            rivals = functools.partial(undecided, made.artifacts)
+            bench = Bench(kept, protocol, reporter, set(), mark.session, device, rivals)
             for job, key in bench_jobs(made, target, protocol, module, folder, kept):
                 bench.add(job, key)
             occasions.append(Occasion(target, bench, mark))

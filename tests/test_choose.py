@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from edgekit import record
-from edgekit.choose import recommend
+from edgekit.choose import recommend, undecided
 from edgekit.outputs import exit_code
 from edgekit.record import Artifact, Measurement, Record, Status
 
@@ -74,7 +74,10 @@ def test_a_tie_goes_to_the_more_precise() -> None:
         {"int8": 1.0, "bf16": 1.0, "fp32": 1.3},
     )
     assert found["bf16"].recommended
-    assert found["int8"].advice == "not recommended: as fast as bf16 within the noise, and less precise"
+    assert (
+        found["int8"].advice
+        == "not recommended: as fast as bf16 within the noise (0.98 to 1.02 times), and less precise"
+    )
 
 
 @pytest.mark.parametrize(("other", "wins"), [(0.99, "int8-own"), (1.01, "int8")])
@@ -121,3 +124,51 @@ def test_the_exit_code_is_about_what_the_recipe_asks_for(statuses: dict[str, Sta
         ),
     )
     assert exit_code(made) == code
+
+
+def _rounds(name: str, milliseconds: Sequence[float]) -> list[Measurement]:
+    """One process for each figure, around which its samples lie closely."""
+    generator = np.random.default_rng(len(name))
+    return [
+        Measurement(
+            artifact=name,
+            metric="latency_s",
+            unit="s",
+            samples=tuple(one * 1e-3 * generator.normal(1.0, 0.002, 60)),
+            method="made up",
+        )
+        for one in milliseconds
+    ]
+
+
+def test_what_the_noise_allows_to_be_faster_is_measured_more() -> None:
+    artifacts = [
+        _artifact("fp32", "fp32"),
+        _artifact("bf16", "bf16"),
+        _artifact("int8", "int8"),
+        _artifact("int8-own", "int8", "rejected"),
+        _artifact("int8-level", "int8"),
+    ]
+    noisy = [
+        *_rounds("fp32", [8.0, 8.1, 8.2]),
+        *_rounds("bf16", [5.0, 5.1, 5.0]),
+        *_rounds("int8", [3.6, 5.9, 4.0]),
+        *_rounds("int8-own", [1.0, 9.0, 1.0]),
+        *_rounds("int8-level", [5.01, 5.09, 5.02]),
+    ]
+    # The rejected one cannot be chosen, and a file that is level with the best would win nothing.
+    assert undecided(artifacts, noisy) == {"bf16", "int8"}
+    more = [
+        *_rounds("bf16", [5.0, 5.1, 5.0, 5.0, 5.2, 5.1]),
+        *_rounds("int8", [3.6, 5.9, 4.0, 3.7, 3.7, 3.6]),
+    ]
+    assert undecided(artifacts, [*noisy[:3], *more]) == set()
+    assert [one.name for one in recommend(artifacts, [*noisy[:3], *more]) if one.recommended] == ["int8"]
+
+
+def test_each_target_is_decided_by_itself() -> None:
+    artifacts = [_artifact("bf16", "bf16"), _artifact("int8", "int8")]
+    artifacts += [one.model_copy(update={"name": f"tv-{one.name}", "target": "tv"}) for one in artifacts]
+    rows = [*_rounds("bf16", [5.0] * 3), *_rounds("int8", [4.0, 6.0, 4.0])]
+    rows += [*_rounds("tv-bf16", [5.0] * 3), *_rounds("tv-int8", [2.0] * 3)]
+    assert undecided(artifacts, rows) == {"bf16", "int8"}

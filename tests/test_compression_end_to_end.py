@@ -34,7 +34,7 @@ passes:
 targets: [cpu, iphone]
 own_quantizers: false
 evaluation: {bootstrap: 100}
-benchmark: {warmup: 2, runs: 12, processes: 1, source: false}
+benchmark: {warmup: 2, runs: 12, processes: 1, most_processes: 1, source: false}
 # A few epochs on 120 images settle nothing: these gates only keep the run going.
 gates: {max_accuracy_drop: 0.9}
 """

@@ -27,7 +27,7 @@ passes:
 targets: [cpu, intel-cpu, iphone]
 own_quantizers: false
 evaluation: {bootstrap: 100, robustness: {images: 20, severities: [3], corruptions: [contrast, low_dose]}}
-benchmark: {warmup: 2, runs: 12, processes: 1, source: false}
+benchmark: {warmup: 2, runs: 12, processes: 1, most_processes: 1, source: false}
 # A few epochs on twelve images settle nothing: these gates only keep the run going.
 gates: {max_dice_drop: 0.9, int8_min_mask_dice: 0.0, int8_min_agreement: 0.5}
 """

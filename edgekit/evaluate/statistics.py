@@ -217,7 +217,7 @@ def speedup_in_turn(
 
     The ratio of two medians over all rounds (``speedup``) goes wrong where the machine changed its speed about
     half way: the one may have its median in a slow round and the other in a fast one. Within a round both ran at
-    the same speed. Where the processes cannot be paired, as one has more than the other, it is ``speedup``.
+    the same speed. Rounds that only one of them has do not count.
 
     Args:
         base: samples (seconds) of each process, round by round.
@@ -231,9 +231,8 @@ def speedup_in_turn(
     Raises:
         InputError: no process, or one without samples, or a median of 0.
     """
-    sides = _sides(base, other)
-    if len(sides[0]) != len(sides[1]):
-        return speedup(base, other, resamples, seed)
+    both = min(len(base), len(other))
+    sides = _sides(base[:both], other[:both])
     centres = [[float(np.median(one)) for one in side] for side in sides]
     _check_positive([*centres[0], *centres[1]])
     rng = np.random.default_rng(seed)

@@ -16,10 +16,15 @@ from edgekit.record import Measurement, Stage
 from edgekit.runtimes import get
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Sequence
+
     from edgekit.devices.base import Device
     from edgekit.progress import Reporter, Update
     from edgekit.recipe import Benchmark
     from edgekit.store import Finished, Store
+
+    #: Names the artifacts that what was measured so far does not tell apart.
+    Undecided = Callable[[Sequence[Measurement]], Collection[str]]
 
 
 class Bench:
@@ -33,6 +38,7 @@ class Bench:
         used: set[str],
         session: str = "compress",
         device: Device | None = None,
+        undecided: Undecided = lambda rows: (),
     ) -> None:
         """
         Args:
@@ -42,6 +48,8 @@ class Bench:
             used: takes the names of the stages' folders.
             session: part of every key; another one measures again.
             device: where it happens; this machine when absent.
+            undecided: names the artifacts that need more rounds, up to the protocol's ``most_processes``; they
+                get as many at a time as all had at first.
         """
         self._store = kept
         self._protocol = protocol
@@ -49,8 +57,10 @@ class Bench:
         self._used = used
         self._session = session
         self._device = device or LocalDevice()
+        self._undecided = undecided
         self._jobs: list[tuple[Job, str]] = []
         self._results: dict[int, dict[int, WorkerResult]] = {}
+        self._planned: list[tuple[int, int]] = []
         self._broken: dict[str, str] = {}
         self._seconds, self._cached, self._done = 0.0, True, 0
         self._update: Update = lambda fraction, text: None
@@ -77,18 +87,33 @@ class Bench:
         if not self._jobs:
             return [], {}
         jobs = [job for job, _ in self._jobs]
+        every, most = self._protocol.processes, self._protocol.most_processes
         with self._reporter.stage(title) as self._update:
-            self._device.measure(jobs, self._protocol, self)
+            self._rounds(jobs, range(len(jobs)), range(every))
+            for first in range(every, most, every):
+                names = self._undecided(self._rows(jobs))
+                wanted = [index for index, job in enumerate(jobs) if job.artifact in names]
+                if not wanted:
+                    break
+                self._rounds(jobs, wanted, range(first, min(first + every, most)))
         self.stages.append(
             Stage(name="measure", kind="measure", seconds=round(self._seconds, 3), cached=self._cached)
         )
         self._reporter.finished(title, self._seconds, self._cached, f"{len(jobs)} artifacts")
+        return self._rows(jobs), self._broken
+
+    def _rounds(self, jobs: list[Job], wanted: Sequence[int], rounds: range) -> None:
+        self._planned = list(in_turn(wanted, rounds))
+        self._done = 0
+        self._device.measure(jobs, self._protocol, self)
+
+    def _rows(self, jobs: list[Job]) -> list[Measurement]:
         rows = []
         for index, job in enumerate(jobs):
             if job.artifact not in self._broken:
                 found = self._results[index]
                 rows += measurements(job, [found[round_] for round_ in sorted(found)], self._protocol)
-        return rows, self._broken
+        return rows
 
     # What the device tells; see ``devices.base.Sink``
 
@@ -96,20 +121,20 @@ class Bench:
         """Takes what an earlier run finished on this machine, and gives the other turns."""
         self.machine = machine
         remaining = []
-        for index, round_ in in_turn(len(self._jobs), self._protocol.processes):
+        for index, round_ in self._planned:
             turn = Turn(index, round_, self._key(index, round_))
             stage = self._store.find(self._name(turn), turn.key)
             if stage is None:
                 remaining.append(turn)
             else:
                 self._count(turn, stage)
-        self._cached = not remaining
+        self._cached = self._cached and not remaining
         return remaining
 
     def started(self, turn: Turn) -> None:
         """Shows it."""
-        total = len(self._jobs) * self._protocol.processes
-        self._update(self._done / total, f"{self._jobs[turn.job][0].artifact}, process {turn.round + 1}")
+        text = f"{self._jobs[turn.job][0].artifact}, process {turn.round + 1}"
+        self._update(self._done / len(self._planned), text)
 
     def take(self, turn: Turn, result: WorkerResult, seconds: float) -> None:
         """Keeps the result as a stage, with what an external meter beside this machine says of its windows."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
@@ -110,9 +110,8 @@ class Plan:
         return made
 
 
-def in_turn(jobs: int, processes: int) -> Iterator[tuple[int, int]]:
+def in_turn(jobs: Sequence[int], rounds: range) -> Iterator[tuple[int, int]]:
     """Job and round of every process: each round begins with another job, so that none always follows the same."""
-    for round_ in range(processes):
-        first = round_ % max(1, jobs)
-        for step in range(jobs):
-            yield (first + step) % jobs, round_
+    for round_ in rounds:
+        for step in range(len(jobs)):
+            yield jobs[(round_ + step) % len(jobs)], round_

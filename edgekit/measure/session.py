@@ -105,7 +105,7 @@ class _Session:
     def _all(self) -> list[Turn]:
         """Every turn, under keys that hold as long as plan and machine are the same."""
         plan, fingerprint = self._plan.to_json(), machine.fingerprint(self._machine)
-        pairs = in_turn(len(self._plan.jobs), self._plan.processes)
+        pairs = in_turn(range(len(self._plan.jobs)), range(self._plan.processes))
         return [Turn(job, round_, digest([plan, fingerprint, job, round_])) for job, round_ in pairs]
 
     def _lacks(self) -> str:

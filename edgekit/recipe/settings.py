@@ -50,6 +50,12 @@ class Benchmark(Frozen):
     warmup: int = Field(default=50, ge=1)
     runs: int = Field(default=200, ge=10)
     processes: int = Field(default=3, ge=1)
+    most_processes: int = Field(
+        default=9,
+        ge=1,
+        description="files of one target that so many 'processes' do not tell apart get more, up to this many; as "
+        "many as 'processes': none",
+    )
     source: bool = Field(default=True, description="also measure the model in PyTorch, as trained and fused")
     throughput: Throughput | None = Field(
         default=None, description="also measure throughput, after the latency; {} for the defaults"

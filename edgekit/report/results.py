@@ -163,8 +163,9 @@ def speedup(record: Record, name: str) -> Shown:
 
 @functools.lru_cache(maxsize=256)
 def _ratio(base: Samples, other: Samples) -> tuple[float, float, float]:
-    """The bootstrap takes a second or so, and two reports show the same figure."""
-    return statistics.speedup(base, other)
+    """Over the rounds that both have. The bootstrap takes a second or so, and two reports show the same figure."""
+    both = min(len(base), len(other))
+    return statistics.speedup(base[:both], other[:both])
 
 
 def score(record: Record, name: str, metric: str) -> Shown:

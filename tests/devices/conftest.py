@@ -153,7 +153,7 @@ def run(tmp_path: Path, tiny_onnx: Path, monkeypatch: pytest.MonkeyPatch) -> Run
 class Run:
     """A run of tiny artifacts, two a target, and the target files beside it."""
 
-    def __init__(self, root: Path, network: Path) -> None:
+    def __init__(self, root: Path, network: Path, most_processes: int = 2) -> None:
         self.folder = root / "run"
         self._network = network
         (root / "targets").mkdir()
@@ -166,7 +166,10 @@ class Run:
             git_dirty=None,
             created_utc="2026-01-01T00:00:00+00:00",
             command="edgekit compress tiny.yaml",
-            recipe={"name": "tiny", "benchmark": {"warmup": 2, "runs": 12, "processes": 2}},
+            recipe={
+                "name": "tiny",
+                "benchmark": {"warmup": 2, "runs": 12, "processes": 2, "most_processes": most_processes},
+            },
             recipe_sha256="0",
             data={},
             machine=describe(),

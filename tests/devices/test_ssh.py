@@ -52,6 +52,19 @@ def test_a_target_s_artifacts_are_measured_on_its_device(run: Run, server: Serve
     assert {"runner.pyz", "plan.json", "result.json", "results"} <= {one.name for one in kept.iterdir()}
 
 
+def test_what_is_undecided_gets_more_rounds_in_the_same_session(
+    server: Server, tmp_path: Path, tiny_onnx: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("edgekit.rebench.undecided", lambda artifacts, rows: {"board-0", "board-2"})
+    run = Run(tmp_path, tiny_onnx, most_processes=3)
+    run.add(target("board", server.connection(tmp_path / "device")), artifacts=3)
+    found = sessions(run.bench("board"))
+    assert len({session for _, session in found}) == 1
+    assert {name: count for (name, _), count in found.items()} == {"board-0": 3, "board-1": 2, "board-2": 3}
+    assert not list((tmp_path / "device" / "runs").iterdir())
+
+
 def cut_soon(server: Server, after_s: float) -> threading.Timer:
     timer = threading.Timer(after_s, server.cut)
     timer.start()

@@ -150,9 +150,10 @@ def test_speedup_in_turn_goes_by_the_rounds_where_medians_of_all_would_mislead()
     assert speedup_in_turn(base, other) == (ratio, low, high)
 
 
-def test_speedup_in_turn_without_pairs_is_that_of_all_samples() -> None:
-    base, other = [[2.0, 2.1], [2.2, 2.0]], [[1.0, 1.1, 1.2]]
-    assert speedup_in_turn(base, other) == speedup(base, other)
+def test_speedup_in_turn_goes_by_the_rounds_that_both_have() -> None:
+    base, other = [[2.0, 2.1], [2.2, 2.0], [9.0, 9.0]], [[1.0, 1.1], [1.2, 1.0]]
+    assert speedup_in_turn(base, other) == speedup_in_turn(base[:2], other)
+    assert speedup_in_turn(other, base) == speedup_in_turn(other, base[:2])
     with pytest.raises(InputError, match="both sides"):
         speedup_in_turn([[1.0]], [])
     with pytest.raises(InputError, match="clock is too coarse"):

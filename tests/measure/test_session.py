@@ -53,8 +53,9 @@ def said(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
 
 
 def test_each_round_begins_with_another_job() -> None:
-    assert list(in_turn(3, 2)) == [(0, 0), (1, 0), (2, 0), (1, 1), (2, 1), (0, 1)]
-    assert list(in_turn(0, 3)) == []
+    assert list(in_turn(range(3), range(2))) == [(0, 0), (1, 0), (2, 0), (1, 1), (2, 1), (0, 1)]
+    assert list(in_turn([4, 7], range(3, 5))) == [(7, 3), (4, 3), (4, 4), (7, 4)]
+    assert list(in_turn([], range(3))) == []
 
 
 def test_rounds_in_turn_kept_and_told(tmp_path: Path, asked: Asked, capsys: pytest.CaptureFixture[str]) -> None:

@@ -42,7 +42,7 @@ targets: [cpu, intel-cpu, android]
 dynamic: [batch, size]
 own_quantizers: false
 evaluation: {bootstrap: 100}
-benchmark: {warmup: 2, runs: 12, processes: 1, source: false}
+benchmark: {warmup: 2, runs: 12, processes: 1, most_processes: 1, source: false}
 # One epoch on 40 images settles nothing: these gates only keep the run going.
 gates: {max_accuracy_drop: 0.9, int8_min_agreement: 0.1}
 """
