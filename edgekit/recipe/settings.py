@@ -54,7 +54,7 @@ class Benchmark(Frozen):
         default=9,
         ge=1,
         description="files of one target that so many 'processes' do not tell apart get more, up to this many; as "
-        "many as 'processes': none",
+        "many as 'processes': none. In a study, where runs are compared, all files have 'processes'",
     )
     source: bool = Field(default=True, description="also measure the model in PyTorch, as trained and fused")
     throughput: Throughput | None = Field(
