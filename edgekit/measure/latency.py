@@ -1,7 +1,7 @@
 """Latency and memory of one artifact, each time in a fresh process, and the measurements made of them.
 
 The caller takes the artifacts in turn, one process of each a round, so that a change of the machine's speed
-meets them all.
+meets them all. Those that are compared take turns within a round as well.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from edgekit.errors import DeviceError
 from edgekit.measure import answers, joules, spawn
 from edgekit.measure.plan import PREPARE_TIMEOUT_S
 from edgekit.measure.protocol import Request, Setting, Throughput, WorkerResult
+from edgekit.measure.timing import AWAKE_S, TURN_S
 from edgekit.record import Measurement
 from edgekit.runtimes import get
 from edgekit.store import PACKAGE
@@ -31,6 +32,11 @@ _COMMAND = (sys.executable, "-P", "-m", "edgekit.measure.worker")
 _SCOPE = (
     "inference only: call to return, the input in memory and read once before, the output in memory; preprocessing "
     "excluded"
+)
+#: How a process's runs lie in time where others took turns with it.
+_ALTERNATED = (
+    f"in turn with the processes of the target's other files, {TURN_S:g} s or a block of runs at a time, after "
+    f"{AWAKE_S:g} s of runs that are not timed"
 )
 
 
@@ -64,21 +70,43 @@ def throughput_of(benchmark: Benchmark) -> Throughput | None:
 def run_once(
     job: Job, warmup: int, runs: int, timeout_s: float, throughput: Throughput | None = None
 ) -> WorkerResult:
-    """Measure ``job`` once, in a process of its own.
-
-    Args:
-        job: the artifact.
-        warmup: runs before the timed ones.
-        runs: timed runs.
-        timeout_s: seconds after which the process is ended.
-        throughput: measured too, after the latency.
+    """Measure ``job`` once, in a process of its own; see ``run_together``.
 
     Raises:
         DeviceError: it failed, died or took too long; with the last lines that it wrote.
     """
-    request = replace(_request(job, warmup, runs), throughput=throughput)
-    text = spawn.fresh_process(_COMMAND, request, _environment(), timeout_s, job.artifact)
-    return answers.worker_result(text, runs, job.artifact)
+    (found,) = run_together([job], warmup, runs, timeout_s, throughput)
+    if isinstance(found, DeviceError):
+        raise found
+    return found
+
+
+def run_together(
+    jobs: Sequence[Job], warmup: int, runs: int, timeout_s: float, throughput: Throughput | None = None
+) -> list[WorkerResult | DeviceError]:
+    """Measure each of ``jobs`` once, in a process of its own; several take turns, see ``pace``.
+
+    Args:
+        jobs: the artifacts.
+        warmup: runs before the timed ones.
+        runs: timed runs.
+        timeout_s: seconds at a stretch after which a process is ended.
+        throughput: measured too, after the latency.
+
+    Returns:
+        By job, what was measured, or why nothing was.
+    """
+    orders = [
+        spawn.Order(job.artifact, replace(_request(job, warmup, runs), throughput=throughput)) for job in jobs
+    ]
+    texts = spawn.fresh_processes(_COMMAND, orders, _environment(), timeout_s)
+    found: list[WorkerResult | DeviceError] = []
+    for job, text in zip(jobs, texts, strict=True):
+        try:
+            found.append(text if isinstance(text, DeviceError) else answers.worker_result(text, runs, job.artifact))
+        except DeviceError as error:
+            found.append(error)
+    return found
 
 
 def prepare(job: Job) -> None:
@@ -239,6 +267,7 @@ def _latency(job: Job, index: int, one: WorkerResult, processes: int, benchmark:
             "warmup": benchmark.warmup,
             "runs": len(one.samples_s),
             "timed": _SCOPE,
+            **({"alternated": _ALTERNATED} if one.alternated else {}),
             "synchronization": "the call returns when the logits are in host memory",
             "context_switches_involuntary": one.context_switches_involuntary,
             "cpu_s": one.cpu_s,

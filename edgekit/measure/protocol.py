@@ -74,6 +74,8 @@ class Request:
         runs: timed runs, at least 1.
         prepare: build what the runtime needs on this device, and measure nothing.
         throughput: measured too, after the latency; none: not.
+        turns: file descriptor of the link over which this process and others are told when to go on (``pace``);
+            none: it measures alone.
     """
 
     runtime: str
@@ -85,6 +87,7 @@ class Request:
     runs: int
     prepare: bool = False
     throughput: Throughput | None = None
+    turns: int | None = None
 
     def to_json(self) -> str:
         """As ``from_json`` reads it."""
@@ -226,6 +229,7 @@ class WorkerResult:
         throughput: of streams of its own, after all else; none where it was not asked for.
         executed: the precision, as the runtime tells it.
         energy: of windows of its own, after the timed runs.
+        alternated: whether it took turns with other processes.
     """
 
     __pydantic_config__ = _CHECKED
@@ -254,6 +258,7 @@ class WorkerResult:
     device_bytes: int | None = None
     device_bytes_reason: str | None = None
     throughput: Rates | None = None
+    alternated: bool = False
 
     def to_json(self) -> str:
         """As ``answers.worker_result`` reads it."""

@@ -16,6 +16,11 @@ from edgekit.runtimes.null import NullSession
 
 #: Timed runs of one image before the next is taken.
 BLOCK = 20
+#: Seconds of runs that are not timed where other processes had their turn before: ONNX Runtime's threads, once they
+#: slept, work together again after some 20 ms only.
+AWAKE_S = 0.05
+#: Seconds after which a turn ends with its block.
+TURN_S = 0.1
 #: Runs that the harness's own cost is taken from.
 _HARNESS_RUNS = 200
 #: Bytes; an input that lies across them costs some kernels one to two percent.
@@ -47,14 +52,52 @@ class Timed:
     temperature_c: tuple[float | None, float | None]
 
 
+@dataclass(frozen=True)
+class _Counted:
+    """What has been counted, see ``Timed``, at one moment or between two."""
+
+    wall_s: float = 0.0
+    cpu_s: float = 0.0
+    switches: int = 0
+    steal_ticks: int | None = 0
+    throttled: int | None = 0
+
+    @classmethod
+    def now(cls) -> _Counted:
+        switches, steal, throttled = process.involuntary_switches(), process.steal_ticks(), process.throttled()
+        return cls(time.perf_counter(), time.process_time(), switches, steal, throttled)
+
+    def __sub__(self, before: _Counted) -> _Counted:
+        return self._with(before, -1)
+
+    def __add__(self, more: _Counted) -> _Counted:
+        return self._with(more, 1)
+
+    def _with(self, other: _Counted, sign: int) -> _Counted:
+        return _Counted(
+            self.wall_s + sign * other.wall_s,
+            self.cpu_s + sign * other.cpu_s,
+            self.switches + sign * other.switches,
+            _sum(self.steal_ticks, other.steal_ticks, sign),
+            _sum(self.throttled, other.throttled, sign),
+        )
+
+
 def timed(
-    run: Callable[[NDArray[np.float32]], object], batches: Sequence[NDArray[np.float32]], warmup: int, runs: int
+    run: Callable[[NDArray[np.float32]], object],
+    batches: Sequence[NDArray[np.float32]],
+    warmup: int,
+    runs: int,
+    over: Callable[[], None] | None = None,
 ) -> Timed:
     """Time ``runs`` calls of ``run`` after ``warmup`` others.
 
     ``run`` is always given the same place in memory. The next of ``batches`` is written there before each call of
     the warm-up, and before each block of ``BLOCK`` timed calls, which begins with one that is not timed: the timed
     ones find the input where the runtimes' own tools have it, in the caches of the cores that read it.
+
+    ``over`` is called before a block where the last call was some time ago, and returns when other processes have
+    had their turn; what happens meanwhile is in none of the figures.
     """
     place = _aligned(batches[0])
     turn = itertools.cycle(batches)
@@ -71,24 +114,30 @@ def timed(
         heat, mhz = process.temperature_c(), process.clock_mhz()
         copy(place, next(turn))
         run(place)
-        switches, steal = process.involuntary_switches(), process.steal_ticks()
-        throttled = process.throttled()
-        cpu, wall = time.process_time(), time.perf_counter()
+        spent, begun = _Counted(), _Counted.now()
+        mine_until = 0.0
         for index in range(runs):
             if index % BLOCK == 0:
+                if over is not None and time.perf_counter() >= mine_until:
+                    spent += _Counted.now() - begun
+                    over()
+                    awake = time.perf_counter() + AWAKE_S
+                    while time.perf_counter() < awake:
+                        run(place)
+                    begun, mine_until = _Counted.now(), time.perf_counter() + TURN_S
                 copy(place, next(turn))
                 run(place)
             start = clock()
             run(place)
             samples_ns[index] = clock() - start
-        wall_s, cpu_s = time.perf_counter() - wall, time.process_time() - cpu
+        spent += _Counted.now() - begun
         return Timed(
             samples_s=tuple(ns / 1e9 for ns in samples_ns),
-            cpu_s=cpu_s,
-            wall_s=wall_s,
-            switches=process.involuntary_switches() - switches,
-            steal_ticks=_since(steal, process.steal_ticks()),
-            throttled=_since(throttled, process.throttled()),
+            cpu_s=spent.cpu_s,
+            wall_s=spent.wall_s,
+            switches=spent.switches,
+            steal_ticks=spent.steal_ticks,
+            throttled=spent.throttled,
             clock_mhz=(mhz, process.clock_mhz()),
             temperature_c=(heat, process.temperature_c()),
         )
@@ -108,5 +157,5 @@ def harness_s(batches: Sequence[NDArray[np.float32]]) -> float:
     return float(np.median(timed(NullSession().run, batches[:1], 2, _HARNESS_RUNS).samples_s))
 
 
-def _since(before: int | None, after: int | None) -> int | None:
-    return None if before is None or after is None else after - before
+def _sum(one: int | None, other: int | None, sign: int) -> int | None:
+    return None if one is None or other is None else one + sign * other

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekit import runtimes
-from edgekit.errors import MissingError
-from edgekit.measure.latency import Job, run_once
+from edgekit.errors import DeviceError, MissingError
+from edgekit.measure.latency import Job, run_together
 
 if TYPE_CHECKING:
     from edgekit.data.prepared import Prepared
@@ -60,8 +60,11 @@ class Trials:
                 jobs.append(Job(name, target.runtime, path, target, precision, inputs))
             for round_ in range(PROCESSES):
                 first = round_ % max(1, len(jobs))
-                for job in jobs[first:] + jobs[:first]:
-                    found[job.artifact].append(list(run_once(job, WARMUP, RUNS, TIMEOUT_S).samples_s))
+                turns = jobs[first:] + jobs[:first]
+                for job, result in zip(turns, run_together(turns, WARMUP, RUNS, TIMEOUT_S), strict=True):
+                    if isinstance(result, DeviceError):
+                        raise result
+                    found[job.artifact].append(list(result.samples_s))
         return found
 
 

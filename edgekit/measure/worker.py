@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from edgekit import environment
 from edgekit.errors import DeviceError, EdgekitError, InputError
-from edgekit.measure import energy, process, setting, throughput, timing
+from edgekit.measure import energy, pace, process, setting, throughput, timing
 from edgekit.measure.device_memory import device_memory
 from edgekit.measure.protocol import ExecutedPrecision, Request, Setting, WorkerResult
 from edgekit.measure.spawn import PARENT
@@ -63,7 +63,8 @@ def _measure(request: Request, get: Callable[[str], Runtime], not_set: dict[str,
     if first.ndim < 2 or first.shape[0] != 1 or first.shape[2:] not in ((), spatial):
         wanted = f"[1, classes] or [1, classes, {', '.join(map(str, spatial))}]"
         raise DeviceError(f"the artifact gave an output of shape {list(first.shape)} for one input, not {wanted}")
-    found = timing.timed(session.run, batches, request.warmup, request.runs)
+    over = None if request.turns is None else pace.Turns(request.turns).over
+    found = timing.timed(session.run, batches, request.warmup, request.runs, over)
     peak = process.peak_rss_bytes()
     on_gpu = _on_gpu(request.target)
     held, why_not = device_memory() if on_gpu else (None, None)
@@ -96,6 +97,7 @@ def _measure(request: Request, get: Callable[[str], Runtime], not_set: dict[str,
         device_bytes=held,
         device_bytes_reason=why_not,
         throughput=throughput.measured(request, runtime, batches),
+        alternated=over is not None,
     )
 
 

@@ -5,9 +5,9 @@
 Each is compressed with everything that its targets allow. Then what edgekit recommends is measured beside what the
 runtime's users have without edgekit: their network, its branches merged and its normalization folded, by the
 runtime's own converter, in float, as it runs when nothing is said, and in INT8 by the runtime's own tool. Printed
-is p50 in ms, with the ratio of the fastest of these three to edgekit's. The four are measured in turn, in fresh
-processes; the ratio is taken within each round, which a change of the machine's speed meets as a whole, and its
-median is printed with the least and the greatest.
+is p50 in ms, with the ratio of the fastest of these three to edgekit's. The four are measured in fresh
+processes that take turns, twenty runs each; the ratio is taken within each round, which a change of the machine's
+speed meets as a whole, and its median is printed with the least and the greatest.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ from edgekit import target as targets
 from edgekit.data.phantom_scene import CLASSES
 from edgekit.data.prepared import Prepared
 from edgekit.environment import no_telemetry
-from edgekit.errors import GateError
-from edgekit.measure.latency import Job, run_once
+from edgekit.errors import DeviceError, GateError
+from edgekit.measure.latency import Job, run_together
 from edgekit.model import Model
 from edgekit.quantization import program
 from edgekit.record import Artifact
@@ -140,8 +140,10 @@ def measure(run: Path, best: Artifact, target: Target) -> dict[str, list[list[fl
         }
         times: dict[str, list[list[float]]] = {name: [] for name in jobs}
         for _ in range(ROUNDS):
-            for name, job in jobs.items():
-                times[name].append(list(run_once(job, WARMUP, RUNS, 900).samples_s))
+            for name, result in zip(jobs, run_together([*jobs.values()], WARMUP, RUNS, 900), strict=True):
+                if isinstance(result, DeviceError):
+                    raise result
+                times[name].append(list(result.samples_s))
     return times
 
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from edgekit.errors import DeviceError
-from edgekit.measure.latency import Job, measurements, run_once
+from edgekit.measure.latency import Job, measurements, run_once, run_together
 from edgekit.measure.protocol import Energy, EnergyWindow, WorkerResult
+from edgekit.measure.timing import BLOCK
 from edgekit.recipe import Benchmark
 from tests.worker_results import worker_result
 
@@ -38,6 +40,52 @@ def test_a_file_in_the_working_folder_takes_no_module_s_place(
     monkeypatch.chdir(tmp_path)
     relative = replace(job, path=Path(job.path.name), inputs=Path(job.inputs.name))
     assert len(run_once(relative, warmup=1, runs=2, timeout_s=60).samples_s) == 2
+
+
+def test_several_take_turns(job: Job, null_child: None, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    jobs = []
+    for name in ("first", "second", "third"):
+        path = tmp_path / name
+        path.write_text(f"tell {log} {name}")
+        jobs.append(replace(job, artifact=name, path=path))
+    results = run_together(jobs, warmup=2, runs=2 * BLOCK + 1, timeout_s=60)
+    for got in results:
+        assert isinstance(got, WorkerResult)
+        assert len(got.samples_s) == 2 * BLOCK + 1
+        assert got.alternated
+        # What the others did meanwhile is not its own.
+        assert sum(got.samples_s) <= got.wall_s < 2 * sum(got.samples_s)
+    row = measurements(jobs[0], [one for one in results if isinstance(one, WorkerResult)], Benchmark())[0]
+    assert row.conditions["alternated"].startswith("in turn with the processes of the target's other files, 0.1 s")
+    # One warms up, then the next; then a block of 0.1 s each, in their order, after runs that are not timed.
+    told = [(name, len(list(runs))) for name, runs in itertools.groupby(log.read_text().split())]
+    assert [name for name, _ in told] == 4 * ["first", "second", "third"]
+    assert [count for _, count in told[:3]] == [3, 3, 3]
+    assert all(count > BLOCK + 1 for _, count in told[3:9])
+    assert all(count > 2 for _, count in told[9:])
+
+
+def test_of_several_one_that_fails_is_left_out(job: Job, null_child: None, tmp_path: Path) -> None:
+    modes = ["good", "crash", "late", "raise", "good"]
+    jobs = []
+    for index, mode in enumerate(modes):
+        path = tmp_path / f"{index}"
+        path.write_text(mode)
+        jobs.append(replace(job, artifact=mode, path=path))
+    good, crash, late, raises, last = run_together(jobs, warmup=2, runs=3 * BLOCK, timeout_s=60)
+    assert isinstance(good, WorkerResult)
+    assert isinstance(last, WorkerResult)
+    assert "gave no result; it wrote last: first line | the engine gives up" in str(crash)
+    assert "late: the process that measured it: ended with exit code 9 and gave no result" in str(late)
+    assert "ValueError: broken graph" in str(raises)
+
+
+def test_one_alone_takes_no_turns(job: Job, null_child: None) -> None:
+    (got,) = run_together([job], warmup=1, runs=2, timeout_s=60)
+    assert isinstance(got, WorkerResult)
+    assert not got.alternated
+    assert "alternated" not in measurements(job, [got], Benchmark())[0].conditions
 
 
 @pytest.mark.parametrize(

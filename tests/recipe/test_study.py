@@ -6,6 +6,7 @@ import io
 import json
 import shutil
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -160,10 +161,13 @@ class Clock:
         self.broken: set[str] = set()
 
     def __call__(
-        self, job: Job, warmup: int, runs: int, timeout_s: float, throughput: Throughput | None = None
-    ) -> WorkerResult:
+        self, jobs: Sequence[Job], warmup: int, runs: int, timeout_s: float, throughput: Throughput | None = None
+    ) -> list[WorkerResult | DeviceError]:
+        return [self._one(job, runs) for job in jobs]
+
+    def _one(self, job: Job, runs: int) -> WorkerResult | DeviceError:
         if job.artifact in self.broken:
-            raise DeviceError("it died", where=job.artifact)
+            return DeviceError("it died", where=job.artifact)
         self.asked.append(job.artifact)
         slow = 2.0 if job.artifact.startswith("twice") else 1.0
         return worker_result(samples_s=tuple(1e-3 * slow * (1 + 0.001 * index) for index in range(runs)))
@@ -178,7 +182,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 def quicken(patch: pytest.MonkeyPatch, clock: Clock) -> None:
     """No measuring processes, and no checklists of single runs, which have tests of their own."""
-    patch.setattr(local, "run_once", clock)
+    patch.setattr(local, "run_together", clock)
     patch.setattr("edgekit.report.write", lambda record, folder, redraw: [])
 
 
@@ -343,8 +347,8 @@ def test_a_run_that_fails_stops_no_other_and_its_old_record_is_set_aside(
 def test_an_interrupted_study_goes_on(
     out: Path, tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def interrupt(self: Clock, *arguments: Any) -> WorkerResult:
-        if len(self.asked) == 3:
+    def interrupt(self: Clock, *arguments: Any) -> list[WorkerResult | DeviceError]:
+        if len(self.asked) >= 3:
             raise KeyboardInterrupt
         return before(self, *arguments)
 
@@ -356,7 +360,7 @@ def test_an_interrupted_study_goes_on(
     monkeypatch.setattr(Clock, "__call__", before)
     first = list(clock.asked)
     execute(found, out)
-    assert len(first) == 3
+    assert len(first) == 4
     assert len(clock.asked) == 8, "finished rounds are kept, and the lock was given free"
 
 

@@ -171,7 +171,8 @@ def _runs(record: Record, name: str) -> Shown:
     sizes = sorted({len(process) for process in one.processes})
     each = str(sizes[0]) if len(sizes) == 1 else f"{sizes[0]} to {sizes[-1]}"
     count = len(one.processes)
-    return Shown(f"{each} in each of {count} fresh processes, {len(one.pooled)} in all; nothing clipped")
+    turns = f"; {one.conditions['alternated']}" if "alternated" in one.conditions else ""
+    return Shown(f"{each} in each of {count} fresh processes, {len(one.pooled)} in all; nothing clipped{turns}")
 
 
 def _methods(record: Record, timed: list[str]) -> Item:
