@@ -45,26 +45,29 @@ def fresh_processes(
         process failed, died or took too long, with the last lines that it wrote.
     """
     found: dict[int, str | DeviceError] = {}
+    running: dict[int, _Child] = {}
+
+    def turn(index: int) -> None:
+        try:
+            if running[index].goes_on(timeout_s):
+                return
+            found[index] = running[index].answer(timeout_s)
+        except DeviceError as error:
+            found[index] = error
+        # Nothing of it must work beside the others.
+        _end(running.pop(index).process)
+
     with contextlib.ExitStack() as stack:
-        running: dict[int, _Child] = {}
         for index, order in enumerate(orders):
             try:
                 running[index] = stack.enter_context(_started(command, order, env, paced=len(orders) > 1))
-                if running[index].goes_on(timeout_s):
-                    continue
-                found[index] = running.pop(index).answer(timeout_s)
             except DeviceError as error:
-                running.pop(index, None)
                 found[index] = error
+            else:
+                turn(index)
         while running:
-            for index, child in list(running.items()):
-                try:
-                    if child.goes_on(timeout_s):
-                        continue
-                    found[index] = child.answer(timeout_s)
-                except DeviceError as error:
-                    found[index] = error
-                del running[index]
+            for index in [*running]:
+                turn(index)
     return [found[index] for index in range(len(orders))]
 
 

@@ -81,6 +81,15 @@ def test_of_several_one_that_fails_is_left_out(job: Job, null_child: None, tmp_p
     assert "ValueError: broken graph" in str(raises)
 
 
+def test_of_several_one_that_hangs_is_ended(job: Job, null_child: None, tmp_path: Path) -> None:
+    (tmp_path / "hang").write_text("hang")
+    hanging = replace(job, artifact="hang", path=tmp_path / "hang")
+    first, late, last = run_together([job, hanging, job], warmup=1, runs=BLOCK, timeout_s=5)
+    assert isinstance(first, WorkerResult)
+    assert isinstance(last, WorkerResult)
+    assert "hang: the process that measured it: took longer than 5 s and was ended" in str(late)
+
+
 def test_one_alone_takes_no_turns(job: Job, null_child: None) -> None:
     (got,) = run_together([job], warmup=1, runs=2, timeout_s=60)
     assert isinstance(got, WorkerResult)
