@@ -29,16 +29,21 @@ def _artifact(name: str, precision: str, status: Status = "accepted", alternativ
 
 
 def _times(name: str, milliseconds: float, seed: int) -> list[Measurement]:
+    return _rounds(name, [milliseconds] * 3, spread=0.05, seed=seed)
+
+
+def _rounds(name: str, milliseconds: Sequence[float], spread: float = 0.002, seed: int = 0) -> list[Measurement]:
+    """One process for each figure, around which its samples lie."""
     generator = np.random.default_rng(seed)
     return [
         Measurement(
             artifact=name,
             metric="latency_s",
             unit="s",
-            samples=tuple(milliseconds * 1e-3 * generator.normal(1.0, 0.05, 100)),
+            samples=tuple(one * 1e-3 * generator.normal(1.0, spread, 100)),
             method="made up",
         )
-        for _ in range(3)
+        for one in milliseconds
     ]
 
 
@@ -124,21 +129,6 @@ def test_the_exit_code_is_about_what_the_recipe_asks_for(statuses: dict[str, Sta
         ),
     )
     assert exit_code(made) == code
-
-
-def _rounds(name: str, milliseconds: Sequence[float]) -> list[Measurement]:
-    """One process for each figure, around which its samples lie closely."""
-    generator = np.random.default_rng(len(name))
-    return [
-        Measurement(
-            artifact=name,
-            metric="latency_s",
-            unit="s",
-            samples=tuple(one * 1e-3 * generator.normal(1.0, 0.002, 60)),
-            method="made up",
-        )
-        for one in milliseconds
-    ]
 
 
 def test_what_the_noise_allows_to_be_faster_is_measured_more() -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gc
+import itertools
 import json
+import time
 from pathlib import Path
 
 import numpy as np
@@ -50,6 +52,36 @@ def test_images_are_taken_in_turn_in_blocks_and_in_the_same_memory() -> None:
     assert len({place for _, place in seen}) == 1
     assert len(found.samples_s) == 2 * timing.BLOCK + 2
     assert sum(found.samples_s) <= found.wall_s
+
+
+def test_what_others_do_meanwhile_is_in_no_figure(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[str] = []
+
+    def run(batch: NDArray[np.float32]) -> None:
+        told.append("run")
+        time.sleep(0.001)
+
+    def over() -> None:
+        told.append("over")
+        end = time.perf_counter() + 0.3
+        while time.perf_counter() < end:
+            pass
+
+    monkeypatch.setattr(timing, "AWAKE_S", 0.005)
+    monkeypatch.setattr(timing, "TURN_S", 0.0)
+    runs = 2 * timing.BLOCK
+    found = timing.timed(run, BATCHES, 2, runs, over)
+    assert found.cpu_s < 0.3
+    assert found.wall_s < sum(found.samples_s) + 0.3
+    parts = [list(part) for split, part in itertools.groupby(told, lambda one: one == "over") if not split]
+    assert [one for one in told if one == "over"] == ["over"] * 2
+    assert len(parts[0]) == 2
+    # Untimed ones that wake the threads, one untimed with the next image, the block.
+    assert all(len(part) > timing.BLOCK + 1 for part in parts[1:])
+    monkeypatch.setattr(timing, "TURN_S", 60.0)
+    told.clear()
+    timing.timed(run, BATCHES, 2, runs, over)
+    assert told.count("over") == 1
 
 
 def test_the_input_begins_with_a_cache_line_however_it_was_given() -> None:
