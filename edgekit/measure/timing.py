@@ -20,7 +20,7 @@ BLOCK = 20
 #: slept, work together again after some 20 ms only.
 AWAKE_S = 0.05
 #: Seconds after which a turn ends with its block.
-TURN_S = 0.1
+TURN_S = 0.02
 #: Runs that the harness's own cost is taken from.
 _HARNESS_RUNS = 200
 #: Bytes; an input that lies across them costs some kernels one to two percent.

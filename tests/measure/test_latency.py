@@ -57,8 +57,8 @@ def test_several_take_turns(job: Job, null_child: None, tmp_path: Path) -> None:
         # What the others did meanwhile is not its own.
         assert sum(got.samples_s) <= got.wall_s < 2 * sum(got.samples_s)
     row = measurements(jobs[0], [one for one in results if isinstance(one, WorkerResult)], Benchmark())[0]
-    assert row.conditions["alternated"].startswith("in turn with the processes of the target's other files, 0.1 s")
-    # One warms up, then the next; then a block of 0.1 s each, in their order, after runs that are not timed.
+    assert row.conditions["alternated"].startswith("in turn with the processes of the target's other files, 0.02 s")
+    # One warms up, then the next; then a block each, in their order, after runs that are not timed.
     told = [(name, len(list(runs))) for name, runs in itertools.groupby(log.read_text().split())]
     assert [name for name, _ in told] == 4 * ["first", "second", "third"]
     assert [count for _, count in told[:3]] == [3, 3, 3]
