@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 #: Of this machine's memory, for processes that take turns; each is taken to need so many bytes and times its file.
 _MEMORY_SHARE, _EACH_BYTES, _TIMES_FILE = 0.25, 3e8, 3
 
+#: What targets call it.
+_ON_THE_CPU = ("CPU", "XNNPACK")
+
 
 class LocalDevice:
     """The machine on which edgekit itself runs."""
@@ -70,7 +73,7 @@ def side_by_side(turns: Sequence[Turn], jobs: Sequence[Job], memory: float) -> I
     groups: dict[Hashable, list[Turn]] = {}
     for turn in turns:
         target = jobs[turn.job].target
-        alone = target.governor is not None or target.device.upper() != "CPU"
+        alone = target.governor is not None or target.device.upper() not in _ON_THE_CPU
         groups.setdefault((turn.round, target.name, turn.job if alone else None), []).append(turn)
     for group in groups.values():
         held, needed = list[Turn](), 0.0

@@ -133,6 +133,29 @@ def test_a_process_number_seen_before_begins_a_new_round(record: Record) -> None
     assert len(found.processes) == 3
 
 
+def test_processes_that_the_source_does_not_have_are_in_p50_and_not_in_the_speed_up(record: Record) -> None:
+    own = record.of("cpu-int8", "latency_s")
+    more = [
+        one.model_copy(
+            update={
+                "samples": tuple(10 * sample for sample in one.samples or ()),
+                "conditions": {**one.conditions, "process": 3 + index, "alternated": "in turn with others"},
+            }
+        )
+        for index, one in enumerate([*own, *own])
+    ]
+    rows_ = [one for one in record.measurements if one not in own]
+    again = record.model_copy(update={"measurements": (*rows_, *own, *more)})
+    found = results.latency(again, "cpu-int8")
+    assert found is not None
+    assert len(found.processes) == 9
+    assert results.speedup(again, "cpu-int8") == results.speedup(record, "cpu-int8")
+    assert results.percentile(again, "cpu-int8", 0.5) != results.percentile(record, "cpu-int8", 0.5)
+    told = find(again, "Inference protocol", "Timed runs").value
+    assert "in each of 9 fresh processes" in told
+    assert "nothing clipped; in turn with others" in told
+
+
 def test_the_speed_up_is_that_of_the_medians(record: Record) -> None:
     medians = {}
     for name in ("source", "cpu-int8"):
