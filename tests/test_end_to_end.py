@@ -35,7 +35,7 @@ evaluation:
   robustness: {images: 20, severities: [3], corruptions: [gaussian_noise, gaussian_blur]}
   out_of_distribution: {generated: [noise], images: 20}
   saliency: {images: 4}
-benchmark: {warmup: 2, runs: 80, processes: 2}
+benchmark: {warmup: 2, runs: 80, processes: 2, most_processes: 4}
 # Three epochs on 120 images settle nothing: these gates only keep the run going.
 gates: {int8_min_agreement: 0.3, max_accuracy_drop: 0.5}
 """
@@ -78,7 +78,8 @@ def test_everything_is_there(finished: tuple[Path, str]) -> None:
             assert artifact["precision_executed"] == artifact["precision_requested"]
     for artifact in ("source", "cpu-int8", "intel-cpu-int8"):
         rows = [m for m in record["measurements"] if m["artifact"] == artifact and m["metric"] == "latency_s"]
-        assert [len(row["samples"]) for row in rows] == [80, 80]
+        # Twice as many where two do not tell whether another file is faster.
+        assert [len(row["samples"]) for row in rows] in ([80] * 2, [80] * 4)
     for name in ("checklist.md", "pictures/latency.png", "pictures/reliability.png", "pictures/size_latency.png"):
         assert (run / name).stat().st_size > 0
         assert name in said or name.startswith("pictures")

@@ -151,7 +151,7 @@ def test_processes_that_the_source_does_not_have_are_in_p50_and_not_in_the_speed
     assert len(found.processes) == 9
     assert results.speedup(again, "cpu-int8") == results.speedup(record, "cpu-int8")
     assert results.percentile(again, "cpu-int8", 0.5) != results.percentile(record, "cpu-int8", 0.5)
-    told = find(again, "Inference protocol", "Timed runs").value
+    told = find(again, "Inference protocol", "Timed runs").value or ""
     assert "in each of 9 fresh processes" in told
     assert "nothing clipped; in turn with others" in told
 
