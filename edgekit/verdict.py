@@ -68,7 +68,6 @@ def gates(
             evaluate.Parity(**evaluated.result[found]),
             recipe.gates,
             trained=not recipe.model.untrained,
-            trained_int8=variant.reference == QUANTIZED,
             dense=recipe.task.kind == "segmentation",
         )
         for axis, found in _OPEN.items()

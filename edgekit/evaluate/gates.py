@@ -87,17 +87,17 @@ def check_open(
     parity: Parity,
     gates: Gates,
     trained: bool,
-    trained_int8: bool = False,
     dense: bool = False,
 ) -> Gate:
     """Judge a file with an open axis by what it answers where the axis is not as the recipe says.
 
     Several inputs at once must be answered as one by one, with the limits of a float artifact. Inputs of other
     sizes must be answered as by the network that the file was exported of, with those of its precision. The float
-    network is asked also after quantization-aware training: the fake-quantized one is traced for one size.
+    network is asked also after quantization-aware training, as the fake-quantized one is traced for one size, so
+    the limit is then ``int8_min_agreement``, which is the one with a float model.
 
     Args:
-        artifact_name, precision, gates, trained, trained_int8, dense: as in ``check``.
+        artifact_name, precision, gates, trained, dense: as in ``check``.
         axis: the one that is open.
         parity: of the file's logits, compared with its own one by one, or with those of the float network.
 
@@ -109,7 +109,7 @@ def check_open(
         limit = gates.float_min_agreement
     else:
         name, given, reference = "sizes", "inputs of other sizes", "the float network"
-        limit = gates.qat_min_agreement if trained_int8 and precision == "int8" else gates.int8_min_agreement
+        limit = gates.int8_min_agreement
     if precision in REDUCED:
         found = _agreement(artifact_name, parity, limit if trained else None, reference, dense)
     else:

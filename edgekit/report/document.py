@@ -42,6 +42,7 @@ def content(record: Record) -> dict[str, Any]:
         "warnings": overview.warnings(record),
         "choices": _choices(record),
         "table": table,
+        "speedup_is": overview.speedup_is(record),
         "headline": headline.of(record),
         "notes": notes.rows(),
         "rare": safety.rare_classes(record),

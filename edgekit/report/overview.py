@@ -106,6 +106,18 @@ def _not_set(record: Record) -> list[str]:
     return found
 
 
+def speedup_is(record: Record) -> str:
+    """What the speed-ups are over, and where the p50 beside them is of more runs than they are."""
+    text = "over the source as trained, in PyTorch eager"
+    source = results.latency(record, SOURCE)
+    files = [one for name in results.names(record) if (one := results.latency(record, name))]
+    if source is not None and any(len(one.processes) > len(source.processes) for one in files):
+        text += (
+            ", in the rounds that both have (some files ran in more, to choose between them; their p50 is of all)"
+        )
+    return text
+
+
 def _occasions(record: Record) -> list[str]:
     """Says so when the newest latencies come from several occasions, or from a machine that is not the record's."""
     newest = {name: one for name in results.names(record) if (one := results.latency(record, name))}

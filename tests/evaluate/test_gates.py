@@ -197,6 +197,4 @@ def test_other_sizes_are_judged_by_the_limits_of_the_precision() -> None:
     near = Parity(0.1, 0.1, 0.97, 64)
     int8 = check_open("a", "size", "int8", near, Gates(), True)
     assert (int8.name, int8.passed, int8.limit) == ("sizes/agreement", True, Gates().int8_min_agreement)
-    trained = check_open("a", "size", "int8", near, Gates(), True, trained_int8=True)
-    assert (trained.passed, trained.limit) == (False, Gates().qat_min_agreement)
     assert check_open("a", "size", "int8", Parity(0.1, 0.1, 0.1, 64), Gates(), trained=False).passed

@@ -29,6 +29,8 @@ _INTERVAL = re.compile(r"(\d[\d.]*)\s*[^\d\s(]{0,3}\s*\((\d[\d.]*) to (\d[\d.]*)
 _HELD = re.compile(r"^p\d\d|accuracy|sensitivity|specificity|recall|peak|dice", re.IGNORECASE)
 _BASE = re.compile(r"1(?:\.0*)?\s*(?:x|\u00d7|\(|$)")
 _FASTER = re.compile(r"(\d[\d.]*)\s*[x\u00d7]")
+#: A speed-up belongs to one occasion and to the rounds of the source; the p50 beside it may be of others as well.
+_APART = re.compile("several occasions|rounds that both have")
 #: Three significant digits on either side of a division.
 _RATIO = 0.02
 
@@ -40,8 +42,7 @@ def figures(items: Items, text: str, name: str) -> Iterator[Finding]:
     yield from _order(items, name)
     for category in written:
         yield from _intervals(category, name)
-        # A speed-up belongs to one occasion, the p50 beside it perhaps to another.
-        if "several occasions" not in text:
+        if not _APART.search(text):
             yield from _speedups(category, name)
 
 
