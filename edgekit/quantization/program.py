@@ -9,7 +9,7 @@ from edgekit.errors import InputError, UnsupportedError
 from edgekit.quantization import kernels, placement, rewrites
 from edgekit.quantization.placement import PORTABLE, Style
 from edgekit.quantization.scheme import DEFAULT, Scheme, Weights
-from edgekit.runtimes.forms import depthwise, moves, tokens
+from edgekit.runtimes.forms import depthwise, moves, norms, tokens
 from edgekit.runtimes.open_axes import export
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def float_program(model: Model, style: Style = PORTABLE) -> ExportedProgram:
     program = _with_whole_scans(model.network, inputs, model)
     if style.rewrites:
         graph = _as_graph(program, inputs)
-        if _rewrite(graph, style) + (tokens.in_rows(graph) if style.rows else 0):
+        if _rewrite(graph, style) + _rewrite_late(graph, style):
             program = _with_whole_scans(graph, inputs, model)
     return state_space.write_out(program, style.scan)
 
@@ -124,8 +124,7 @@ def quantized_program(model: Model, style: Style) -> ExportedProgram:
     _rewrite(graph, style)
     keep_float = (*asked, *kernels.better_in_float(graph, style, asked))
     insert(graph, stored_ranges(quantization), style, keep_float, Scheme.of(quantization))
-    if style.rows:
-        tokens.in_rows(graph)
+    _rewrite_late(graph, style)
     program = export(graph, example(model), model.dynamic)
     return state_space.write_out(program, style.scan)
 
@@ -134,6 +133,12 @@ def _rewrite(graph: GraphModule, style: Style) -> int:
     """What the runtime computes faster in another form, in place; how often."""
     changed = depthwise.plain(graph) if style.plain_depthwise else 0
     return changed + (moves.shorten(graph, style.channels_last) if style.short_moves else 0)
+
+
+def _rewrite_late(graph: GraphModule, style: Style) -> int:
+    """The same for forms that replace tensors whose ranges are known by name, once these have been looked up."""
+    changed = tokens.in_rows(graph) if style.rows else 0
+    return changed + (0 if style.norms_over is None else norms.axis_by_axis(graph, style.norms_over))
 
 
 def stored_ranges(quantization: dict[str, Any]) -> dict[str, Range]:

@@ -31,6 +31,7 @@ STYLE = Style(
     joins=True,
     own_dequantize=True,
     most_taps=25,
+    norms_over=16384,
     scan="delegated",
 )
 _LAYERS = ("CONV_2D", "DEPTHWISE_CONV_2D", "CONV_3D", "FULLY_CONNECTED", "TRANSPOSE_CONV")

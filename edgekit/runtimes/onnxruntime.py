@@ -30,7 +30,7 @@ OPSET = 20  # the first that has GELU as one operator, which is a third of the t
 #: times as long as in float. A depthwise convolution takes two to three times as long as in float, which pays only
 #: where its input would have to be dequantized for it, and the first convolution of an image three times.
 #: Convolutions with several kernels a channel and permutations one after another have forms that it computes
-#: faster.
+#: faster, and normalization over large images one that is closer.
 STYLE = Style(
     "onnxruntime",
     unsigned=True,
@@ -42,6 +42,7 @@ STYLE = Style(
     least_products=256,
     plain_depthwise=True,
     short_moves=True,
+    norms_over=16384,
     scan="correct",
 )
 #: Nodes of a program up to which the exporter rewrites patterns. It looks for each in the whole graph, which takes
