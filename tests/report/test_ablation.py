@@ -439,6 +439,16 @@ def test_the_table_on_the_terminal_fits(folder: Folder) -> None:
     assert any(line.startswith("qat, seed 1 none") and "no record" in line for line in lines)
 
 
+def test_the_picture_is_called_what_it_shows(folder: Folder) -> None:
+    def segmented(candidate: str, seed: int | None, one: Record) -> Record:
+        return one.model_copy(
+            update={"recipe": {**one.recipe, "task": {**one.recipe["task"], "kind": "segmentation"}}}
+        )
+
+    assert "![balanced accuracy against p50](<p.png>)" in markdown.render(loaded(folder()), "p.png")
+    assert "![mean Dice against p50](<p.png>)" in markdown.render(loaded(folder(alter=segmented)), "p.png")
+
+
 def test_report_writes_it_again(
     folder: Folder, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

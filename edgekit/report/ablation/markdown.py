@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from edgekit.report import escape, figures, overview
+from edgekit.report import escape, figures, headline, overview
 from edgekit.report.ablation import exemplars, reading, scores
 from edgekit.report.ablation.rows import Row, rows
 from edgekit.report.ablation.runs import Runs
@@ -36,7 +36,8 @@ def render(runs: Runs, picture: str | None) -> str:
     parts = [f"# Ablation: {escape.markdown(runs.study.name)}", *_head(runs), *_models(runs, found)]
     parts += [part for target in _targets(found) for part in _artifacts(runs, found, target)]
     if picture:
-        parts += [f"![balanced accuracy against p50](<{picture}>)"]
+        shown = headline.of(runs.runs[0].record)
+        parts += [f"![{shown.study[shown.pictured]} against p50](<{picture}>)"]
     parts += [*_differences(runs, found), *_exemplars(runs), *_reading(runs), *_provenance(runs)]
     return "\n\n".join(parts) + "\n"
 
