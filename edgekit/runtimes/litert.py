@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 #: TFLite kernels are INT8 in and INT8 out, the last layer's too; the converter folds the weights itself. XNNPACK
 #: has INT8 kernels for depthwise convolutions of up to 25 taps; larger ones run outside of it, many times slower.
 #: The converter gives a concatenation the scale of one of its inputs where its result is not quantized, and forgets
-#: the shape of a dequantize node behind which it transposes for one of several readers.
+#: the shape of a dequantize node behind which it transposes for one of several readers. Normalization over large
+#: images has a form that is closer.
 STYLE = Style(
     "litert",
     fold_weights=False,

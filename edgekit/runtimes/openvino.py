@@ -7,7 +7,6 @@ import functools
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -47,8 +46,6 @@ STYLE = Style(
     channels_last=True,
     norms_over=1024,
 )
-#: Its own operator for normalization counts in float32 what is in BF16 elsewhere.
-BF16_STYLE = replace(STYLE, norms_over=None)
 _KEY = "INFERENCE_PRECISION_HINT"
 _HINT = {"fp32": "f32", "bf16": "bf16", "fp16": "f16", "int8": "f32"}
 _NAMES = {"f32": "fp32", "bf16": "bf16", "f16": "fp16", "i8": "int8", "u8": "int8"}
@@ -110,7 +107,7 @@ class OpenVINO(Runtime):
         from edgekit.quantization import program
         from edgekit.runtimes import open_axes
 
-        made = program.in_precision(model, precision, BF16_STYLE if precision == "bf16" else STYLE)
+        made = program.in_precision(model, precision, STYLE)
         with support.quiet():
             try:
                 converted = openvino.convert_model(
