@@ -59,10 +59,11 @@ class Style:
         lone_depthwise: quantize depthwise convolutions whose input no other INT8 layer makes.
         least_products: quantize convolutions of few channels, such as an image's, that add up as many products.
         plain_depthwise: depthwise convolutions with several kernels a channel become plain ones; this, the next
-            two and ``norms_over`` are in ``runtimes.forms``.
+            ones and ``norms_over`` are in ``runtimes.forms``.
         rows: tokens of images in one row.
         short_moves: several permutations with nothing between them become one.
         channels_last: the runtime keeps images with their channels last, which ``short_moves`` makes use of.
+        stacked_rows: values are stacked along a new last axis by rows.
         norms_over: normalization over more values finds its means axis by axis; none: however many.
         scan: how a selective scan is written in standard operators. It is one node while tensors are chosen, so it
             stays in float whole.
@@ -89,13 +90,20 @@ class Style:
     rows: bool = False
     short_moves: bool = False
     channels_last: bool = False
+    stacked_rows: bool = False
     norms_over: int | None = None
     scan: Form = "recompute"
 
     @property
     def rewrites(self) -> bool:
         """Whether anything of a float network is written in another form."""
-        return self.plain_depthwise or self.short_moves or self.rows or self.norms_over is not None
+        return (
+            self.plain_depthwise
+            or self.short_moves
+            or self.stacked_rows
+            or self.rows
+            or self.norms_over is not None
+        )
 
     def of_any_size(self) -> Style:
         """Without the forms that hold for images of one size."""

@@ -44,6 +44,7 @@ class CoreML(Runtime):
             return f"Core ML runs on macOS and iOS only, this is {platform.system()}; copy the .mlpackage to a Mac"
         return support.missing({"coremltools": "coremltools"}, "coreml")
 
+    @support.without_history()
     def export(self, model: Model, target: Target, precision: Precision, folder: Path) -> Exported:
         """Write ``model.mlpackage`` for iOS 17 or newer."""
         no_telemetry()

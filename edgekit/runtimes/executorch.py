@@ -44,6 +44,7 @@ class ExecuTorch(Runtime):
         """See ``Runtime``; the bindings hand tensors over as PyTorch's."""
         return support.missing({"torch": "torch", "executorch": "executorch"}, "executorch")
 
+    @support.without_history()
     def export(self, model: Model, target: Target, precision: Precision, folder: Path) -> Exported:
         """Write ``model.pte``.
 

@@ -32,6 +32,7 @@ STYLE = Style(
     joins=True,
     own_dequantize=True,
     most_taps=25,
+    stacked_rows=True,
     norms_over=16384,
     scan="delegated",
 )
@@ -52,6 +53,7 @@ class LiteRT(Runtime):
         """See ``Runtime``."""
         return support.missing({"ai_edge_litert": "ai-edge-litert"}, "litert")
 
+    @support.without_history()
     def export(self, model: Model, target: Target, precision: Precision, folder: Path) -> Exported:
         """Write ``model.tflite``; input and output stay float32."""
         no_telemetry()

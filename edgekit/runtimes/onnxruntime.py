@@ -217,6 +217,7 @@ class OnnxRuntime(Runtime):
         """See ``Runtime``."""
         return native.ONNXRUNTIME if target.device == "CPU" else None
 
+    @support.without_history()
     def export(self, model: Model, target: Target, precision: Precision, folder: Path) -> Exported:
         """Write ``model.onnx``, in Q/DQ form for INT8."""
         from edgekit.quantization import program

@@ -44,6 +44,7 @@ STYLE = Style(
     rows=True,
     short_moves=True,
     channels_last=True,
+    stacked_rows=True,
     norms_over=1024,
 )
 _KEY = "INFERENCE_PRECISION_HINT"
@@ -99,6 +100,7 @@ class OpenVINO(Runtime):
         """See ``Runtime``."""
         return native.OPENVINO if target.device == "CPU" else None
 
+    @support.without_history()
     def export(self, model: Model, target: Target, precision: Precision, folder: Path) -> Exported:
         """Write ``model.xml`` and ``model.bin``; weights stay in float32 or INT8."""
         no_telemetry()

@@ -11,7 +11,7 @@ import os
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from edgekit.model import Model
@@ -97,3 +97,25 @@ def quiet() -> Iterator[io.StringIO]:
         os.dup2(kept, 2)
         os.close(kept)
         logging.disable(before)
+
+
+@contextlib.contextmanager
+def without_history() -> Iterator[None]:
+    """Keep PyTorch from noting where each node of a graph came from.
+
+    At each pass of a converter it copies what it noted at all passes before. For the thousands of nodes of a
+    selective scan that is a quarter of the time that an export takes, and nothing here reads it.
+    """
+    from torch.fx import traceback
+
+    noted: Any = traceback.NodeSource
+
+    class Unnoted(noted):  # type: ignore[misc]
+        def __init__(self, node: object, *others: Any, **more: Any) -> None:
+            super().__init__(None, *others, **more)
+
+    traceback.NodeSource = Unnoted  # type: ignore[misc]
+    try:
+        yield
+    finally:
+        traceback.NodeSource = noted  # type: ignore[misc]

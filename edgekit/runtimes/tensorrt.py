@@ -45,6 +45,7 @@ class TensorRT(Runtime):
             return f"{absent}, on a machine with an NVIDIA GPU and its driver"
         return cuda_driver.missing()
 
+    @support.without_history()
     def export(self, model: Model, target: Target, precision: Precision, folder: Path) -> Exported:
         """Write ``model.onnx``; symmetric explicit quantization for INT8."""
         import onnx

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import itertools
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +19,7 @@ from edgekit import counts, runtimes
 from edgekit.errors import DeviceError, MissingError, UnsupportedError
 from edgekit.model import Model
 from edgekit.quantization import calibration, program
+from edgekit.runtimes import support
 from edgekit.target import Precision, RuntimeName
 from tests.networks import cpu_target, images, small_model
 
@@ -300,6 +302,22 @@ def test_softplus_has_no_threshold_in_onnx_where_it_changes_nothing(
     inputs = torch.linspace(-40, 40, 3 * 32 * 32).reshape(1, 3, 32, 32)
     found = runtime.load(exported.path, target, "fp32").run(inputs.numpy())
     np.testing.assert_allclose(found, model.network(inputs).numpy(), rtol=1e-6, atol=1e-7)
+
+
+def test_an_export_notes_no_history_and_leaves_pytorch_as_it_was() -> None:
+    from torch.fx import traceback
+
+    def noted() -> set[str]:
+        with support.quiet():
+            made = torch.export.export(Softplus(1.0, 20.0), (torch.zeros(1, 3, 4, 4),)).run_decompositions()
+        each = itertools.chain(*(node.meta.get("from_node", ()) for node in made.graph.nodes))
+        return {one.name for one in each} - {"", "output"}
+
+    assert noted()
+    before = traceback.NodeSource
+    with support.without_history():
+        assert not noted()
+    assert traceback.NodeSource is before
 
 
 def test_onnx_holds_no_path_of_this_machine(tmp_path: Path) -> None:

@@ -150,3 +150,32 @@ def test_what_someone_else_reads_stays() -> None:
     model = _model(Twice())
     graph = program.float_graph(model)
     assert moves.shorten(graph) == 0
+
+
+class Shuffled(nn.Module):
+    """The channels of two convolutions in turn, read by a view."""
+
+    def __init__(self, axis: int) -> None:
+        super().__init__()
+        self.first, self.second, self.axis = nn.Conv2d(3, 6, 1), nn.Conv2d(3, 6, 1), axis
+        self.after = nn.Linear(12, 5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        rows = [one(x).permute(0, 2, 3, 1) for one in (self.first, self.second)]
+        found: torch.Tensor = self.after(torch.stack(rows, self.axis).view(1, 8, 8, 12))
+        return found
+
+
+@pytest.mark.parametrize(("axis", "changed"), [(-1, 1), (4, 1), (-2, 0), (3, 0)])
+def test_values_are_stacked_by_rows(axis: int, changed: int) -> None:
+    model = _model(Shuffled(axis))
+    graph = program.float_graph(model)
+    names = {node.name for node in graph.graph.nodes}
+    assert moves.stack_rows(graph) == changed
+    stacks = [node for node in graph.graph.nodes if operator(node) == "stack"]
+    assert [(tuple(one.meta["val"].shape), one.name in names) for one in stacks] == [((1, 8, 8, 2, 6), True)]
+    images = np.random.default_rng(0).normal(size=(1, 3, 8, 8)).astype(np.float32)
+    plain, rows = (
+        program.float_program(model, style) for style in (Style("test"), Style("test", stacked_rows=True))
+    )
+    assert np.array_equal(program.run(plain, images), program.run(rows, images))

@@ -103,6 +103,24 @@ def test_float32_is_exact_to_1e_5_whatever_the_decay(length: int, dt_scale: floa
     assert (given.double() - wanted).abs().max() <= 1e-5 * wanted.abs().max()
 
 
+@pytest.mark.parametrize("form", ["correct", "delegated"])
+def test_steps_are_exact_however_short(form: Form) -> None:
+    """Of softplus too, where 1 + e^x is rounded to 1."""
+
+    class Steps(nn.Module):
+        def forward(self, raw: Tensor) -> Tensor:
+            ones, rates = torch.ones_like(raw), torch.zeros(1, 1, 1)
+            # With A = 0 the first state of each row of one step is dt.
+            y: Tensor = SelectiveScan()(ones, SelectiveScan().steps(raw), rates, ones, ones, torch.zeros(1, 1))
+            return y
+
+    raw = torch.linspace(-80, 40, 512).reshape(-1, 1, 1, 1)
+    with torch.no_grad():
+        program = write_out(torch.export.export(Steps(), (raw,)), form)
+        found = program.module()(raw)
+    torch.testing.assert_close(found.double(), F.softplus(raw.double(), threshold=1000), rtol=1e-6, atol=0)
+
+
 def test_any_precision_is_computed_in_float32() -> None:
     inputs = _inputs(1, 1, 70, 3, 4)
     scan, wanted = SelectiveScan(), SelectiveScan()(*inputs)

@@ -138,22 +138,17 @@ def _one_way(
     sizes = levels(length, A.numel())
     dts, xs = cut(dt, sizes, "row"), cut(dt * u, sizes, "row")
     rates = rates_of_rows(A, batch)
-    # Cut into steps once: each is one node of the graph.
-    columns = cut(B, sizes, "column").unbind(2)
-    if form == "delegated":
-        # Cut so that nothing is left to be reshaped, which XNNPACK does by copying.
-        rows = (torch.split(one.flatten(2, 3), 1, 2) for one in (dts, xs))
-        reads = cut(C, sizes, "column").unbind(2)
-    else:
-        rows = (one.unbind(2) for one in (dts, xs))
-        reads = cut(C, sizes, "row").unbind(2)
+    columns = _steps(cut(B, sizes, "column"))
+    reads = _steps(cut(C, sizes, "column" if form == "delegated" else "row"))
     order = _BACKWARDS if backwards else _FORWARDS
-    steps, reads = list(zip(*rows, columns, strict=True))[order], reads[order]
+    steps, reads = list(zip(_steps(dts), _steps(xs), columns, strict=True))[order], reads[order]
     counts = sizes[1:]
     if dts.shape[1] == 1:
         parts = [_read(read, state) for read, state in zip(reads, run(steps, rates), strict=True)]
     elif form == "recompute":
-        parts = _recompute(steps, reads, rates, torch.exp(rates * dts.sum(2)), counts)
+        # Over four axes: over five OpenVINO adds them up five times slower.
+        spent = dts.flatten(2, 3).sum(2, keepdim=True)
+        parts = _recompute(steps, reads, rates, torch.exp(rates * spent), counts)
     elif form == "correct":
         parts = _correct(steps, reads, rates, torch.cumsum(dts, 2).unbind(2), counts)
     else:
@@ -174,6 +169,11 @@ def cut(values: Tensor, sizes: Sequence[int], each: Literal["row", "column"]) ->
     padded = F.pad(values, (0, 0, 0, whole - length)) if whole > length else values
     shape = (1, width) if each == "row" else (width, 1)
     return padded.reshape(batch * groups, whole // sizes[0], sizes[0], *shape)
+
+
+def _steps(values: Tensor) -> tuple[Tensor, ...]:
+    """``[K, M, Q, V, W]`` -> Q times ``[K, M, V, W]``, with nothing left to be reshaped: XNNPACK would copy it."""
+    return torch.split(values.flatten(2, 3), values.shape[3], 2)
 
 
 def rates_of_rows(A: Tensor, batch: int) -> Tensor:  # noqa: N803
@@ -218,12 +218,12 @@ def carry(
 
 
 def _joined(parts: list[Tensor], axis: int) -> Tensor:
-    """``torch.cat`` by a few at a time, for tensors of four axes that are 1 wide along ``axis``.
+    """``torch.cat`` by a few at a time, for tensors of four axes that are 1 wide along ``axis``, or lack that one.
 
     The axis that follows is taken in and split off again in turn: converters make one of concatenations that stand
     behind one another.
     """
-    before, following, after = parts[0].shape[:axis], parts[0].shape[axis + 1], parts[0].shape[axis + 2 :]
+    before, (following, *after) = parts[0].shape[:axis], parts[0].shape[axis + parts[0].ndim - 3 :]
     made, count = parts, len(parts)
     while len(made) > 1:
         made = [torch.cat(made[at : at + _MOST_JOINED], axis) for at in range(0, len(made), _MOST_JOINED)]
@@ -236,8 +236,8 @@ def _joined(parts: list[Tensor], axis: int) -> Tensor:
 
 
 def _read(read: Tensor, state: Tensor) -> Tensor:
-    """y ``[K, M, 1, D]`` of a state ``[K, M, S, D]``; by C as a column, XNNPACK copies nothing for it."""
-    return read @ state if read.shape[2] == 1 else (read * state).sum(2, keepdim=True)
+    """y ``[K, M, 1, D]`` of states ``[K, M, S, D]``; by C as a column ``[K, M, D]``, so XNNPACK copies nothing."""
+    return read @ state if read.shape[2] == 1 else (read * state).sum(2)
 
 
 def _recompute(

@@ -185,17 +185,22 @@ def write_out(program: ExportedProgram, form: Form) -> ExportedProgram:
     if not any(node.target is whole for node in program.graph.nodes):
         return program
     forms: dict[Any, Any] = {whole: functools.partial(chunked_scan, form=form)}
-    if form == "delegated":
+    if form != "recompute":
         forms[torch.ops.aten.softplus.default] = _softplus
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of what PyTorch itself still calls
         written: ExportedProgram = program.run_decompositions(forms)
-    for node in written.graph.nodes:
-        # Where a node came from is copied at each pass of each converter, which takes a fourteenth of an export.
-        node.meta.pop("from_node", None)
     return written
 
 
 def _softplus(x: Tensor, beta: float = 1, threshold: float = 20) -> Any:
-    """log(1 + e^x) without a choice between two results, which XNNPACK does not make."""
-    return torch.relu(x) + torch.log(1 + torch.exp(-x.abs())) if beta == 1 else NotImplemented
+    """log(1 + e^x) without a choice between two results, which XNNPACK does not make.
+
+    In ONNX Runtime it takes a third of the time of its operator. What 1 + e^-|x| was rounded by is given back: else
+    a step of 0.001 would be off by 6e-5 of itself, and those below 6e-8 would be 0.
+    """
+    if beta != 1:
+        return NotImplemented
+    small = torch.exp(-x.abs())
+    whole = 1 + small
+    return torch.relu(x) + (torch.log(whole) - ((whole - 1) - small))
