@@ -63,7 +63,7 @@ class Style:
         rows: tokens of images in one row.
         short_moves: several permutations with nothing between them become one.
         channels_last: the runtime keeps images with their channels last, which ``short_moves`` makes use of.
-        stacked_rows: values are stacked along a new last axis by rows.
+        joined_stacks: stacks become concatenations.
         norms_over: normalization over more values finds its means axis by axis; none: however many.
         scan: how a selective scan is written in standard operators. It is one node while tensors are chosen, so it
             stays in float whole.
@@ -90,7 +90,7 @@ class Style:
     rows: bool = False
     short_moves: bool = False
     channels_last: bool = False
-    stacked_rows: bool = False
+    joined_stacks: bool = False
     norms_over: int | None = None
     scan: Form = "recompute"
 
@@ -100,7 +100,7 @@ class Style:
         return (
             self.plain_depthwise
             or self.short_moves
-            or self.stacked_rows
+            or self.joined_stacks
             or self.rows
             or self.norms_over is not None
         )

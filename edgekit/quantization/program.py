@@ -133,7 +133,7 @@ def _rewrite(graph: GraphModule, style: Style) -> int:
     """What the runtime computes faster in another form, in place; how often."""
     changed = depthwise.plain(graph) if style.plain_depthwise else 0
     changed += moves.shorten(graph, style.channels_last) if style.short_moves else 0
-    return changed + (moves.stack_rows(graph) if style.stacked_rows else 0)
+    return changed + (moves.join_stacks(graph) if style.joined_stacks else 0)
 
 
 def _rewrite_late(graph: GraphModule, style: Style) -> int:

@@ -32,7 +32,7 @@ STYLE = Style(
     joins=True,
     own_dequantize=True,
     most_taps=25,
-    stacked_rows=True,
+    joined_stacks=True,
     norms_over=16384,
     scan="delegated",
 )

@@ -44,7 +44,7 @@ STYLE = Style(
     rows=True,
     short_moves=True,
     channels_last=True,
-    stacked_rows=True,
+    joined_stacks=True,
     norms_over=1024,
 )
 _KEY = "INFERENCE_PRECISION_HINT"

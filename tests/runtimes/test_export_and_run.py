@@ -214,6 +214,8 @@ class TokensAndImage(torch.nn.Module):
 class Interleaved(torch.nn.Module):
     """Channels of a wide and of a narrow range in turn, as in MedMamba, with no layer that reads them next."""
 
+    axis, order = -1, 1
+
     def __init__(self) -> None:
         super().__init__()
         self.wide, self.narrow = torch.nn.Conv2d(3, 16, 4, 4), torch.nn.Conv2d(3, 16, 4, 4)
@@ -223,12 +225,18 @@ class Interleaved(torch.nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         sides = self.wide(x).permute(0, 2, 3, 1), self.mix(self.narrow(x).permute(0, 2, 3, 1))
-        both = torch.stack(sides, -1).flatten(-2)
+        both = torch.stack(sides[:: self.order], self.axis).flatten(-2)
         logits: torch.Tensor = self.head(torch.nn.functional.layer_norm(both, (32,)).mean((1, 2)))
         return logits
 
 
-@pytest.mark.parametrize("network", [TokensAndImage, Interleaved])
+class OneAfterTheOther(Interleaved):
+    """The same, first those of the narrow range."""
+
+    axis, order = -2, -1
+
+
+@pytest.mark.parametrize("network", [TokensAndImage, Interleaved, OneAfterTheOther])
 @pytest.mark.parametrize("name", ["onnxruntime", "openvino", "litert"])
 def test_int8_tensors_between_layouts_and_in_one_tensor(
     name: RuntimeName, network: type[torch.nn.Module], tmp_path: Path

@@ -152,8 +152,8 @@ def test_what_someone_else_reads_stays() -> None:
     assert moves.shorten(graph) == 0
 
 
-class Shuffled(nn.Module):
-    """The channels of two convolutions in turn, read by a view."""
+class Stacked(nn.Module):
+    """Two convolutions' channels along a new axis, read by a view."""
 
     def __init__(self, axis: int) -> None:
         super().__init__()
@@ -166,16 +166,18 @@ class Shuffled(nn.Module):
         return found
 
 
-@pytest.mark.parametrize(("axis", "changed"), [(-1, 1), (4, 1), (-2, 0), (3, 0)])
-def test_values_are_stacked_by_rows(axis: int, changed: int) -> None:
-    model = _model(Shuffled(axis))
+@pytest.mark.parametrize(
+    ("axis", "shape"), [(-1, (8, 8, 12)), (4, (8, 8, 12)), (-2, (8, 8, 12)), (2, (8, 16, 6)), (-4, (16, 8, 6))]
+)
+def test_stacks_become_concatenations(axis: int, shape: tuple[int, ...]) -> None:
+    model = _model(Stacked(axis))
     graph = program.float_graph(model)
-    names = {node.name for node in graph.graph.nodes}
-    assert moves.stack_rows(graph) == changed
-    stacks = [node for node in graph.graph.nodes if operator(node) == "stack"]
-    assert [(tuple(one.meta["val"].shape), one.name in names) for one in stacks] == [((1, 8, 8, 2, 6), True)]
+    stack = next(node.name for node in graph.graph.nodes if operator(node) == "stack")
+    assert moves.join_stacks(graph) == 1
+    joins = [node for node in graph.graph.nodes if operator(node) in ("stack", "cat")]
+    assert [(tuple(one.meta["val"].shape), one.name) for one in joins] == [((1, *shape), stack)]
     images = np.random.default_rng(0).normal(size=(1, 3, 8, 8)).astype(np.float32)
-    plain, rows = (
-        program.float_program(model, style) for style in (Style("test"), Style("test", stacked_rows=True))
+    plain, joined = (
+        program.float_program(model, style) for style in (Style("test"), Style("test", joined_stacks=True))
     )
-    assert np.array_equal(program.run(plain, images), program.run(rows, images))
+    assert np.array_equal(program.run(plain, images), program.run(joined, images))

@@ -1,11 +1,12 @@
-"""Permutations of axes that follow one another, as one; and stacks, in rows.
+"""Permutations of axes that follow one another, as one; and stacks, as concatenations.
 
 Networks that cut an image into patches reshape and permute it several times, each time moving every value in
 memory. All of it is one permutation of the factors of the axes. Where channels come to stand last, or come from
 there, it is written with the image's channels last, as most runtimes keep them anyway: whole rows of channels move.
 
 Channels that are shuffled are stacked along a new last axis, value by value. OpenVINO and LiteRT take several times
-as long for it as to stack rows of channels and to permute these.
+as long for it as to put rows of channels together and to permute these. LiteRT's converter writes other stacks as a
+concatenation too, but does not see then that the result is quantized, and gives it the scale of one of its inputs.
 """
 
 from __future__ import annotations
@@ -101,40 +102,45 @@ def shorten(graph: GraphModule, channels_last: bool = False) -> int:
     return count
 
 
-def stack_rows(graph: GraphModule) -> int:
-    """Stack rows instead of single values along a new last axis, and permute them, in place.
+def join_stacks(graph: GraphModule) -> int:
+    """Write stacks as concatenations of what lies next to one another, and permute those along a new last axis.
 
     Args:
         graph: with a value at every node that makes tensors.
 
     Returns:
-        How many stacks there were.
+        How many there were.
     """
     import torch
 
-    found = [node for node in graph.graph.nodes if operator(node) == "stack" and _stacks_values(node)]
+    aten = torch.ops.aten
+    found = [node for node in graph.graph.nodes if operator(node) == "stack" and node.meta["val"].ndim > 1]
     for node in found:
-        # The node keeps its name, by which the range of its values is known.
-        node.args, node.kwargs = (node.args[0], -2), {}
         readers, stacked = list(node.users), node.meta["val"]
-        with graph.graph.inserting_after(node):
-            turned = graph.graph.call_function(torch.ops.aten.transpose.int, (node, -2, -1))
-        with graph.graph.inserting_after(turned):
+        given = node.args[1] if len(node.args) > 1 else node.kwargs.get("dim", 0)
+        last = given % stacked.ndim == stacked.ndim - 1
+        axis = stacked.ndim - 2 if last else given % stacked.ndim
+        values = [one.meta["val"] for one in node.args[0]]
+        # The node keeps its name, by which the range of its values is known.
+        node.target, node.args, node.kwargs = aten.cat.default, (node.args[0], axis), {}
+        node.meta["val"] = made_value = aten.cat.default(values, axis)
+        steps: list[tuple[Any, tuple[Any, ...]]] = [
+            (aten.unflatten.int, (axis, [len(values), made_value.shape[axis] // len(values)]))
+        ]
+        if last:
             # In memory as it was, for who reads it by a view.
-            whole = graph.graph.call_function(torch.ops.aten.contiguous.default, (turned,))
+            steps += [(aten.transpose.int, (-2, -1)), (aten.contiguous.default, ())]
+        made = node
+        for function, more in steps:
+            with graph.graph.inserting_after(made):
+                step = graph.graph.call_function(function, (made, *more))
+            step.meta["val"] = function(made.meta["val"], *more)
+            made = step
         for reader in readers:
-            reader.replace_input_with(node, whole)
-        node.meta["val"] = stacked.transpose(-2, -1).contiguous()
-        turned.meta["val"], whole.meta["val"] = node.meta["val"].transpose(-2, -1), stacked
+            reader.replace_input_with(node, made)
     graph.graph.lint()
     graph.recompile()
     return len(found)
-
-
-def _stacks_values(node: Node) -> bool:
-    axis: Any = node.args[1] if len(node.args) > 1 else node.kwargs.get("dim", 0)
-    axes = node.meta["val"].ndim
-    return axes > 1 and axis in (-1, axes - 1)
 
 
 def _run(node: Node) -> list[Node]:
