@@ -107,7 +107,7 @@ class Style:
 
     def of_any_size(self) -> Style:
         """Without the forms that hold for images of one size."""
-        return replace(self, rows=False, short_moves=False)
+        return replace(self, rows=False, short_moves=False, joined_stacks=False)
 
     def as_trained(self) -> Style:
         """Without what is left in float for speed alone: a trained network has learned with its rounding."""

@@ -181,3 +181,14 @@ def test_stacks_become_concatenations(axis: int, shape: tuple[int, ...]) -> None
         program.float_program(model, style) for style in (Style("test"), Style("test", joined_stacks=True))
     )
     assert np.array_equal(program.run(plain, images), program.run(joined, images))
+
+
+def test_stacks_of_batches_of_any_size() -> None:
+    class Batches(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.stack((x, -x)).sum(0).flatten(1)
+
+    model = replace(_model(Batches()), dynamic=("batch",))
+    made = program.float_program(model, Style("test", joined_stacks=True))
+    images = torch.ones(3, 3, 8, 8)
+    assert made.module(check_guards=False)(images).shape == (3, 192)

@@ -123,9 +123,10 @@ def join_stacks(graph: GraphModule) -> int:
         values = [one.meta["val"] for one in node.args[0]]
         # The node keeps its name, by which the range of its values is known.
         node.target, node.args, node.kwargs = aten.cat.default, (node.args[0], axis), {}
-        node.meta["val"] = made_value = aten.cat.default(values, axis)
+        node.meta["val"] = aten.cat.default(values, axis)
         steps: list[tuple[Any, tuple[Any, ...]]] = [
-            (aten.unflatten.int, (axis, [len(values), made_value.shape[axis] // len(values)]))
+            # The first axis is the batch, whose size may stay open.
+            (aten.unflatten.int, (axis, [len(values), values[0].shape[axis] if axis else -1]))
         ]
         if last:
             # In memory as it was, for who reads it by a view.
