@@ -58,7 +58,7 @@ class Evaluation:
             "model": made.stage.key,
             "data": self._data.key,
             "evaluation": settings.model_dump(mode="json", exclude=_ASIDE | {"temperature_scaling"}),
-            "code": store.code_sha256("evaluate", "evaluation.py", "model.py", "quantization"),
+            "code": store.code_sha256("evaluate", "evaluation.py", "exact_norms.py", "model.py", "quantization"),
         }
 
         def work(folder: Path, update: Update) -> dict[str, Any]:
@@ -117,7 +117,7 @@ class Evaluation:
             "source": source.key if source else None,
             "evaluation": settings.model_dump(mode="json", exclude=_ASIDE),
             "trained": trained,
-            "code": store.code_sha256("evaluate", "evaluation.py", "runtimes"),
+            "code": store.code_sha256("evaluate", "evaluation.py", "exact_norms.py", "runtimes"),
             "versions": store.versions(*variant.runtime.packages, "numpy", "scikit-learn", "scipy"),
         }
 

@@ -259,8 +259,10 @@ def logits(model: Model, inputs: NDArray[np.float32], batch: int | None = None) 
     """
     import torch
 
+    from edgekit.exact_norms import ExactNorms
+
     rows = []
-    with torch.no_grad():
+    with torch.no_grad(), ExactNorms():
         batch = batch or model.at_once
         for start in range(0, len(inputs), batch):
             part = np.ascontiguousarray(inputs[start : start + batch], dtype=np.float32)

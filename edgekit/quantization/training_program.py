@@ -171,6 +171,11 @@ def _make_fit_for_training(graph: GraphModule) -> None:
                 taken = graph.graph.call_function(_take_every, (node.args[0], *strides))
             node.update_arg(0, taken)
             node.update_arg(3, [1, 1])
+        elif node.target == aten.group_norm.default:
+            # As ``training.layout`` does for layers.
+            with graph.graph.inserting_before(node):
+                rows = graph.graph.call_function(aten.contiguous.default, (node.args[0],))
+            node.update_arg(0, rows)
 
 
 def _miscomputed(graph: GraphModule, node: Node) -> bool:

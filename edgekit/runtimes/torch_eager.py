@@ -42,6 +42,10 @@ class TorchEager(Runtime):
         """Rebuild the model and set torch's thread count."""
         return _Session(path, target)
 
+    def check(self, path: Path, target: Setting, precision: Precision) -> _ExactSession:
+        """The same for what others are compared with; see ``exact_norms``."""
+        return _ExactSession(path, target)
+
 
 class _Session:
     def __init__(self, path: Path, target: Setting) -> None:
@@ -68,3 +72,11 @@ class _Session:
         return Executed(
             max(layers, key=lambda k: layers[k]), layers, "the types of the weights, which eager mode keeps"
         )
+
+
+class _ExactSession(_Session):
+    def run(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
+        from edgekit.exact_norms import ExactNorms
+
+        with ExactNorms():
+            return super().run(batch)

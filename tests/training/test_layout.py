@@ -27,6 +27,24 @@ def test_other_layers_keep_their_stride() -> None:
     assert [layer.stride for layer in network.modules() if isinstance(layer, nn.Conv2d)] == [(2, 2), (2, 2)]
 
 
+def test_groups_are_normalized_as_in_float64() -> None:
+    """Where an image is flat PyTorch's own channels-last variance is off by orders of magnitude."""
+    torch.manual_seed(0)
+    norm, images = nn.GroupNorm(16, 32), torch.full((2, 32, 128, 128), 3.1)
+    images[:, :, 40:80, 40:80] += 0.1 * torch.rand(2, 32, 40, 40)
+    exact = copy.deepcopy(norm).double()
+    head = nn.Conv2d(32, 4, 1)
+    wanted = copy.deepcopy(head).double()(exact(images.double()))
+    found = channels_last(nn.Sequential(norm, head))(arranged(images))
+    torch.testing.assert_close(found.double(), wanted, rtol=1e-3, atol=1e-3)
+    for one in (found, wanted):
+        one.square().mean().backward()
+    for a, b in zip(norm.parameters(), exact.parameters(), strict=True):
+        assert a.grad is not None
+        assert b.grad is not None
+        torch.testing.assert_close(a.grad.double(), b.grad, rtol=1e-3, atol=1e-3)
+
+
 def test_volumes_stay_as_they_are() -> None:
     first, second = nn.Conv3d(1, 4, 3), nn.Conv3d(4, 4, 1, stride=2)
     network = nn.Sequential(first, second)
