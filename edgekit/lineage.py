@@ -33,7 +33,15 @@ if TYPE_CHECKING:
     from edgekit.model import Model
 
 #: What determines how a model is built, whatever the pass.
-MODEL_CODE = ("model.py", "checkpoint.py", "matching.py", "counts.py", "zoo", "passes/structural.py")
+MODEL_CODE = (
+    "model.py",
+    "exact_norms.py",
+    "checkpoint.py",
+    "matching.py",
+    "counts.py",
+    "zoo",
+    "passes/structural.py",
+)
 
 
 @dataclass

@@ -102,6 +102,22 @@ def test_trains_in_channels_last_with_right_gradients() -> None:
     assert all(parameter.grad is None for parameter in model.network.parameters()), "the model itself was trained"
 
 
+def test_groups_are_normalized_in_channels_first() -> None:
+    """PyTorch's own channels-last normalization of groups is inexact on a CPU; see ``training.layout``."""
+    network = nn.Sequential(nn.Conv2d(3, 8, 3), nn.GroupNorm(2, 8), nn.Flatten(), nn.LazyLinear(5))
+    network(torch.zeros(1, *small_model().input_size))
+    model = quantized(replace(small_model(), network=network.eval()), Scheme())
+    graph = FakeQuantized(model, placement.PORTABLE, 4)
+    read = [
+        node.args[0].target
+        for part in graph.modules()
+        if isinstance(part, torch.fx.GraphModule)
+        for node in part.graph.nodes
+        if node.target == torch.ops.aten.group_norm.default
+    ]
+    assert read == [torch.ops.aten.contiguous.default]
+
+
 def test_a_network_that_is_another_one_for_batches_is_refused() -> None:
     class Twofold(nn.Module):
         def __init__(self) -> None:
